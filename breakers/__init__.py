@@ -1,0 +1,1 @@
+"""What acts inside the model: sites, interventions, bundles, the bank and its run time."""

@@ -1,0 +1,56 @@
+"""Everything that `breakers` can refuse, as one tree.
+
+    BreakersError
+      x UnsupportedModelError   the model has no sites that we know how to reach
+      x SiteError               a site that the model does not have
+      x InterventionError       tensors of an intervention that do not fit their site
+      x PlanError               a strength or a bundle name that cannot be planned
+      x BundleError             a bundle that cannot be read or trusted
+          x BundleFormatError       a file or field that is not what it should be
+          x BundleIntegrityError    a hash, shape or value that does not verify
+          x BaseMismatchError       made on another base model
+      x RuntimeAttachError      the bank cannot be attached to, or run on, this model now
+
+Every message names what was found and what was wanted. All of them are `ValueError`s, because each is an
+argument that cannot be used.
+"""
+
+
+class BreakersError(ValueError):
+    """Root of the tree; catch this to catch all of them."""
+
+
+class UnsupportedModelError(BreakersError):
+    """The model's architecture, or a module in it, is not one that the resolver knows."""
+
+
+class SiteError(BreakersError):
+    """A site that does not exist in the resolved model."""
+
+
+class InterventionError(BreakersError):
+    """Tensors of an intervention that do not fit their site, or are not finite."""
+
+
+class PlanError(BreakersError):
+    """A strength out of range or a bundle that is not loaded."""
+
+
+class BundleError(BreakersError):
+    """A bundle that cannot be used."""
+
+
+class BundleFormatError(BundleError):
+    """A file or field of a bundle that is not what the format asks for."""
+
+
+class BundleIntegrityError(BundleError):
+    """A bundle whose bytes, shapes or values differ from what its manifest declares."""
+
+
+class BaseMismatchError(BundleError):
+    """A bundle made on another base model than the one that is loaded."""
+
+
+class RuntimeAttachError(BreakersError):
+    """The bank cannot be attached to this model, or a forward ran without declared strengths."""

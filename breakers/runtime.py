@@ -1,0 +1,146 @@
+"""The PyTorch run time: applies a bank to a Hugging Face model, as a context manager.
+
+Leaves no hook behind, even after an error. A hook point that no token of a forward uses adds no tensor
+operation, and a forward for which no strengths were declared fails rather than run unsteered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from breakers.bank import Bank, Scope, TokenStrengths
+from breakers.errors import RuntimeAttachError
+from breakers.sites import Boundary, HookPoint
+
+
+class TorchRuntime:
+    """One bank on one model."""
+
+    def __init__(self, model: PreTrainedModel, bank: Bank) -> None:
+        self._model = model
+        self.bank = bank
+        self._strengths: TokenStrengths | None = None
+        self._attached = False
+
+    @contextmanager
+    def attached(self) -> Iterator[TorchRuntime]:
+        """Install the hooks; remove every one of them on leaving.
+
+        Raises:
+            RuntimeAttachError: already attached.
+        """
+        if self._attached:
+            raise RuntimeAttachError(
+                "this bank is already attached to its model; leave the first context before"
+            )
+        handles: list[RemovableHandle] = []
+        try:
+            for point in self.bank.points:
+                handles.append(self._install(point))
+            self._attached = True
+            yield self
+        finally:
+            self._attached = False
+            self._strengths = None
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def forward_strengths(self, strengths: TokenStrengths) -> Iterator[None]:
+        """Declare the strengths of the tokens of the forward inside, flattened in the order [batch, pos]."""
+        if not self._attached:
+            raise RuntimeAttachError("strengths were declared for a bank that is not attached")
+        self._strengths = strengths
+        try:
+            yield
+        finally:
+            self._strengths = None
+
+    @contextmanager
+    def steering(
+        self, strengths: Mapping[str, float], generation_start: int | None = None
+    ) -> Iterator[TorchRuntime]:
+        """Attach, and give every row of every forward inside (also within `generate`) the same strengths.
+
+        Args:
+            strengths: by bundle name; bundles that are not named have strength 0.
+            generation_start: column from which bundles of scope `generation` act; by default the last column of
+                the first forward, which is the last prompt token with and without left padding.
+
+        Raises:
+            PlanError: a bundle is not loaded, or a strength is out of range.
+        """
+        row = self.bank.row(strengths)
+        start = generation_start
+        generation_only = torch.tensor(
+            [e.scope is Scope.GENERATION for e in self.bank.entries], dtype=torch.bool
+        )
+
+        def declare(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            nonlocal start
+            batch, columns = _input_shape(args, kwargs)
+            past = _past_length(kwargs)
+            if start is None:
+                start = past + columns - 1
+            early = torch.arange(past, past + columns) < start
+            values = row.repeat(columns, 1).masked_fill(early[:, None] & generation_only[None, :], 0.0)
+            self._strengths = self.bank.token_strengths(values.repeat(batch, 1))
+
+        with self.attached():
+            handle = self._model.register_forward_pre_hook(declare, with_kwargs=True)
+            try:
+                yield self
+            finally:
+                handle.remove()
+
+    def _install(self, point: HookPoint) -> RemovableHandle:
+        module = self.bank.sites.module(point)
+        if point.boundary is Boundary.BLOCK_OUTPUT:
+            return module.register_forward_hook(
+                lambda _module, _args, output: self._edit_output(point, output)
+            )
+        return module.register_forward_pre_hook(lambda _module, args: self._edit_input(point, args))
+
+    def _edit_input(self, point: HookPoint, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        edited = self._edit(point, args[0])
+        return None if edited is None else (edited, *args[1:])
+
+    def _edit_output(self, point: HookPoint, output: Any) -> Any:
+        hidden = output[0] if isinstance(output, tuple) else output
+        edited = self._edit(point, hidden)
+        if edited is None:
+            return None
+        return (edited, *output[1:]) if isinstance(output, tuple) else edited
+
+    def _edit(self, point: HookPoint, activation: Tensor) -> Tensor | None:
+        strengths = self._strengths
+        if strengths is None:
+            raise RuntimeAttachError(
+                "a forward ran on a model with an attached bank, but no strengths were declared"
+            )
+        if point not in strengths.active:
+            return None
+        hook = self.bank.points[point]
+        z = activation.reshape(-1, activation.shape[-1])
+        if len(z) != len(strengths.values):
+            raise RuntimeAttachError(f"{len(z)} tokens at {point}, but strengths for {len(strengths.values)}")
+        return hook.apply(z, strengths.at(point, hook)).reshape(activation.shape)
+
+
+def _input_shape(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int]:
+    for value in (kwargs.get("input_ids"), kwargs.get("inputs_embeds"), args[0] if args else None):
+        if isinstance(value, Tensor):
+            return int(value.shape[0]), int(value.shape[1])
+    raise RuntimeAttachError("a forward without input_ids and without inputs_embeds cannot be steered")
+
+
+def _past_length(kwargs: dict[str, Any]) -> int:
+    past = kwargs.get("past_key_values")
+    return 0 if past is None else int(past.get_seq_length())

@@ -1,0 +1,1 @@
+"""The evidence: statistics, benchmarks and experiments that judge a served model."""

@@ -1,0 +1,1 @@
+"""The online path: configuration, engines, HTTP API, metrics and the command line."""
