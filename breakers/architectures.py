@@ -118,9 +118,7 @@ class ModelSites:
         if site.component is Component.NEURON:
             neurons = cast(tuple[int, ...], site.neurons)
             if neurons[-1] >= width:
-                raise SiteError(
-                    f"{site}: names neuron {neurons[-1]}; this model has neurons 0 to {width - 1}"
-                )
+                raise SiteError(f"{site}: names neuron {neurons[-1]}; this model has neurons 0 to {width - 1}")
             return list(neurons)
         return list(range(width))
 

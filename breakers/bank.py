@@ -84,9 +84,7 @@ class HookBank:
             shift=None if self.vectors is None else values[:, self.vector_columns] @ self.vectors,
         )
 
-    def apply(
-        self, z: Float[Tensor, "token width"], strengths: HookStrengths
-    ) -> Float[Tensor, "token width"]:
+    def apply(self, z: Float[Tensor, "token width"], strengths: HookStrengths) -> Float[Tensor, "token width"]:
         """z' of DESIGN section 2 for all tokens at once; untouched rows come out bit for bit."""
         z1 = z if strengths.keep is None else z * strengths.keep
         out = z1 if strengths.shift is None else z1 + strengths.shift
@@ -183,9 +181,7 @@ class StrengthTable:
         self._bank = bank
         self._values = torch.zeros(slots, len(bank.entries))
         self._starts = torch.zeros(slots, dtype=torch.long)
-        self._generation_only = torch.tensor(
-            [e.scope is Scope.GENERATION for e in bank.entries], dtype=torch.bool
-        )
+        self._generation_only = torch.tensor([e.scope is Scope.GENERATION for e in bank.entries], dtype=torch.bool)
         self.version = 0
         """Grows with every change, so that an engine can tell whether gathered strengths still hold."""
 

@@ -131,9 +131,7 @@ def intervene(
             out = out + strength[:, None] * ((z1 @ k.down.T) @ k.up.T)
         elif isinstance(k, SteeringVector):
             out = out + strength[:, None] * k.vector
-    untouched = (
-        torch.stack([s == 0 for _, s in interventions]).all(0) if interventions else torch.ones(len(z)).bool()
-    )
+    untouched = torch.stack([s == 0 for _, s in interventions]).all(0) if interventions else torch.ones(len(z)).bool()
     return torch.where(untouched[:, None], z, out)
 
 

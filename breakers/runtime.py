@@ -37,9 +37,7 @@ class TorchRuntime:
             RuntimeAttachError: already attached.
         """
         if self._attached:
-            raise RuntimeAttachError(
-                "this bank is already attached to its model; leave the first context before"
-            )
+            raise RuntimeAttachError("this bank is already attached to its model; leave the first context before")
         handles: list[RemovableHandle] = []
         try:
             for point in self.bank.points:
@@ -64,9 +62,7 @@ class TorchRuntime:
             self._strengths = None
 
     @contextmanager
-    def steering(
-        self, strengths: Mapping[str, float], generation_start: int | None = None
-    ) -> Iterator[TorchRuntime]:
+    def steering(self, strengths: Mapping[str, float], generation_start: int | None = None) -> Iterator[TorchRuntime]:
         """Attach, and give every row of every forward inside (also within `generate`) the same strengths.
 
         Args:
@@ -79,9 +75,7 @@ class TorchRuntime:
         """
         row = self.bank.row(strengths)
         start = generation_start
-        generation_only = torch.tensor(
-            [e.scope is Scope.GENERATION for e in self.bank.entries], dtype=torch.bool
-        )
+        generation_only = torch.tensor([e.scope is Scope.GENERATION for e in self.bank.entries], dtype=torch.bool)
 
         def declare(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             nonlocal start
@@ -103,9 +97,7 @@ class TorchRuntime:
     def _install(self, point: HookPoint) -> RemovableHandle:
         module = self.bank.sites.module(point)
         if point.boundary is Boundary.BLOCK_OUTPUT:
-            return module.register_forward_hook(
-                lambda _module, _args, output: self._edit_output(point, output)
-            )
+            return module.register_forward_hook(lambda _module, _args, output: self._edit_output(point, output))
         return module.register_forward_pre_hook(lambda _module, args: self._edit_input(point, args))
 
     def _edit_input(self, point: HookPoint, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -122,9 +114,7 @@ class TorchRuntime:
     def _edit(self, point: HookPoint, activation: Tensor) -> Tensor | None:
         strengths = self._strengths
         if strengths is None:
-            raise RuntimeAttachError(
-                "a forward ran on a model with an attached bank, but no strengths were declared"
-            )
+            raise RuntimeAttachError("a forward ran on a model with an attached bank, but no strengths were declared")
         if point not in strengths.active:
             return None
         hook = self.bank.points[point]

@@ -66,9 +66,7 @@ class Site:
         if self.layer < 0:
             raise SiteError(f"site layer is {self.layer}; wanted 0 or more")
         if (self.head is not None) != (self.component is Component.HEAD):
-            raise SiteError(
-                f"a {self.component} site has head={self.head}; `head` belongs to head sites only"
-            )
+            raise SiteError(f"a {self.component} site has head={self.head}; `head` belongs to head sites only")
         if (self.neurons is not None) != (self.component is Component.NEURON):
             found = None if self.neurons is None else f"{len(self.neurons)} of them"
             raise SiteError(f"a {self.component} site has neurons={found}; they belong to neuron sites only")
