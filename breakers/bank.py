@@ -229,7 +229,8 @@ def _compile_point(bank: Bank, point: HookPoint, placed: list[tuple[int, Interve
                 f"{intervention.kind} at {intervention.site} is {tensor.shape[-1]} wide; the site is {len(channels)}"
             )
         full = torch.zeros(*tensor.shape[:-1], width)
-        full[..., channels] = tensor.detach().to("cpu", torch.float32)
+        # Not detached: training differentiates through the bank.
+        full[..., channels] = tensor.to("cpu", torch.float32)
         return full
 
     masks = [(c, scatter(k, 1 - k.keep)[None]) for c, k in placed if isinstance(k, Mask)]

@@ -37,8 +37,11 @@ class Breaker:
     """A trained low-rank update of one site: z' = z + s up (down z)."""
 
     site: Site
-    down: Float[Tensor, "rank d"]
-    up: Float[Tensor, "d rank"]
+    # Plain tensors, checked below: these may come from a file, and a bad shape is an error of ours at run time too.
+    down: Tensor
+    """(rank, d)"""
+    up: Tensor
+    """(d, rank)"""
 
     def __post_init__(self) -> None:
         if self.down.ndim != 2 or self.up.ndim != 2 or self.down.shape != self.up.shape[::-1]:
@@ -61,7 +64,8 @@ class SteeringVector:
     """One direction at one site: z' = z + s v."""
 
     site: Site
-    vector: Float[Tensor, " d"]
+    vector: Tensor
+    """(d,)"""
 
     def __post_init__(self) -> None:
         if self.vector.ndim != 1:
@@ -84,7 +88,8 @@ class Mask:
     """A keep mask over a site's channels: 1 keeps, 0 prunes."""
 
     site: Site
-    keep: Float[Tensor, " d"]
+    keep: Tensor
+    """(d,), in [0, 1]"""
 
     def __post_init__(self) -> None:
         if self.keep.ndim != 1:

@@ -18,7 +18,7 @@ STRENGTH_STEPS = 16
 """Strengths are multiples of one over this."""
 
 # Slack against float noise, so that 0.5 computed as 0.5000000001 stays 0.5.
-_ROUNDING_SLACK = 1e-9
+_ROUNDING_SLACK = 1e-8
 
 
 class Reason(StrEnum):

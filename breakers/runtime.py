@@ -6,7 +6,7 @@ operation, and a forward for which no strengths were declared fails rather than 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,13 +19,24 @@ from breakers.bank import Bank, Scope, TokenStrengths
 from breakers.errors import RuntimeAttachError
 from breakers.sites import Boundary, HookPoint
 
+Observer = Callable[[HookPoint, Tensor, Tensor], None]
+
 
 class TorchRuntime:
     """One bank on one model."""
 
-    def __init__(self, model: PreTrainedModel, bank: Bank) -> None:
+    def __init__(self, model: PreTrainedModel, bank: Bank, observer: Observer | None = None) -> None:
+        """Prepare; nothing is installed before `attached` or `steering`.
+
+        Args:
+            model: the model that `bank` was compiled for.
+            bank: the loaded interventions.
+            observer: called with (hook point, z, z') at each edit, both (token, width); for measurements.
+        """
         self._model = model
         self.bank = bank
+        self._observer = observer
+        self._start: int | None = None
         self._strengths: TokenStrengths | None = None
         self._attached = False
 
@@ -74,16 +85,15 @@ class TorchRuntime:
             PlanError: a bundle is not loaded, or a strength is out of range.
         """
         row = self.bank.row(strengths)
-        start = generation_start
+        self._start = generation_start
         generation_only = torch.tensor([e.scope is Scope.GENERATION for e in self.bank.entries], dtype=torch.bool)
 
         def declare(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            nonlocal start
             batch, columns = _input_shape(args, kwargs)
             past = _past_length(kwargs)
-            if start is None:
-                start = past + columns - 1
-            early = torch.arange(past, past + columns) < start
+            if self._start is None:
+                self._start = past + columns - 1
+            early = torch.arange(past, past + columns) < self._start
             values = row.repeat(columns, 1).masked_fill(early[:, None] & generation_only[None, :], 0.0)
             self._strengths = self.bank.token_strengths(values.repeat(batch, 1))
 
@@ -93,6 +103,10 @@ class TorchRuntime:
                 yield self
             finally:
                 handle.remove()
+
+    def restart(self) -> None:
+        """Within `steering`: the next forward starts a new batch of prompts, with its own generation_start."""
+        self._start = None
 
     def _install(self, point: HookPoint) -> RemovableHandle:
         module = self.bank.sites.module(point)
@@ -121,7 +135,10 @@ class TorchRuntime:
         z = activation.reshape(-1, activation.shape[-1])
         if len(z) != len(strengths.values):
             raise RuntimeAttachError(f"{len(z)} tokens at {point}, but strengths for {len(strengths.values)}")
-        return hook.apply(z, strengths.at(point, hook)).reshape(activation.shape)
+        edited = hook.apply(z, strengths.at(point, hook))
+        if self._observer is not None:
+            self._observer(point, z, edited)
+        return edited.reshape(activation.shape)
 
 
 def _input_shape(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int]:

@@ -1,0 +1,63 @@
+"""A bundle in memory: a verified manifest and its interventions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from breakers.bank import BankEntry
+from breakers.bundles.manifest import BundleManifest
+from breakers.errors import BaseMismatchError
+from breakers.gate import Gate
+from breakers.interventions import Intervention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What `load_bundle` returns; hashes, shapes and finiteness hold."""
+
+    manifest: BundleManifest
+    interventions: tuple[Intervention, ...]
+    source: str
+    """Where it came from, for messages."""
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def kind(self) -> str:
+        """The interventions' kind, or `mixed`."""
+        kinds = {k.kind.value for k in self.interventions}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
+
+    @property
+    def gate(self) -> Gate | None:
+        """None where the bundle only acts when asked."""
+        return None if self.manifest.gate is None else self.manifest.gate.gate()
+
+    def bank_entry(self) -> BankEntry:
+        """The bundle as the bank takes it."""
+        return BankEntry(
+            name=self.manifest.name,
+            scope=self.manifest.scope,
+            interventions=self.interventions,
+            strength_max=self.manifest.strength_max,
+        )
+
+
+def verify_base(bundle: Bundle, fingerprint: str) -> None:
+    """Refuse a bundle that was made on another base model.
+
+    Args:
+        bundle: a loaded bundle.
+        fingerprint: of the model it is to act on (`breakers.fingerprint`).
+
+    Raises:
+        BaseMismatchError: naming both fingerprints.
+    """
+    wanted = bundle.manifest.base.fingerprint
+    if wanted != fingerprint:
+        raise BaseMismatchError(
+            f"bundle {bundle.name!r} was made on {bundle.manifest.base.id} ({wanted[:19]}...), but the loaded "
+            f"model is {fingerprint[:19]}...; load that model, or accept it by name with --accept-base-mismatch"
+        )

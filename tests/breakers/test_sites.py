@@ -1,0 +1,77 @@
+"""Sites as values, and the resolver on tiny models of every supported architecture."""
+
+import pytest
+from tiny import TINY_TYPES, tiny_model
+from transformers import BloomConfig, BloomForCausalLM
+
+from breakers.architectures import resolve_sites
+from breakers.errors import SiteError, UnsupportedModelError
+from breakers.sites import Boundary, Component, HookPoint, Site
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": -1, "component": Component.RESID}, "layer is -1"),
+        ({"layer": 0, "component": Component.HEAD}, "head=None"),
+        ({"layer": 0, "component": Component.RESID, "head": 1}, "head=1"),
+        ({"layer": 0, "component": Component.NEURON}, "neurons=None"),
+        ({"layer": 0, "component": Component.NEURON, "neurons": ()}, "no neurons"),
+        ({"layer": 0, "component": Component.NEURON, "neurons": (3, 3)}, "strictly increasing"),
+    ],
+)
+def test_impossible_sites_are_refused(arguments, message) -> None:
+    with pytest.raises(SiteError, match=message):
+        Site(**arguments)
+
+
+@pytest.mark.parametrize("model_type", TINY_TYPES)
+def test_every_layer_has_its_hook_points(model_type) -> None:
+    sites = resolve_sites(tiny_model(model_type))
+    assert (sites.layers, sites.heads, sites.d_model) == (3, 4, 32)
+    # Gemma's head_dim differs from hidden_size / heads; the width is measured, not read.
+    assert sites.d_head == (16 if model_type == "gemma3_text" else 8)
+    assert sites.width(HookPoint(2, Boundary.ATTENTION_OUT_INPUT)) == 4 * sites.d_head
+    assert sites.width(HookPoint(2, Boundary.BLOCK_OUTPUT)) == 32
+
+
+@pytest.mark.parametrize(("model_type", "d_mlp"), [("llama", 48), ("gpt2", 128), ("gemma3_text", 48)])
+def test_neuron_width(model_type, d_mlp) -> None:
+    assert resolve_sites(tiny_model(model_type)).d_mlp == d_mlp
+
+
+def test_channels_of_a_head_and_of_neurons() -> None:
+    sites = resolve_sites(tiny_model("llama"))
+    assert sites.channels(Site(layer=1, component=Component.HEAD, head=2)) == list(range(16, 24))
+    assert sites.channels(Site(layer=1, component=Component.NEURON, neurons=(4, 9))) == [4, 9]
+
+
+@pytest.mark.parametrize(
+    ("site", "message"),
+    [
+        (Site(layer=3, component=Component.RESID), "layers 0 to 2"),
+        (Site(layer=0, component=Component.HEAD, head=4), "heads 0 to 3"),
+        (Site(layer=0, component=Component.NEURON, neurons=(48,)), "neurons 0 to 47"),
+    ],
+)
+def test_sites_beyond_the_model_are_refused(site, message) -> None:
+    with pytest.raises(SiteError, match=message):
+        resolve_sites(tiny_model("llama")).channels(site)
+
+
+def test_neurons_of_a_mixture_are_refused_with_the_reason() -> None:
+    with pytest.raises(SiteError, match="mixture of experts"):
+        resolve_sites(tiny_model("mixtral")).channels(Site(layer=0, component=Component.NEURON, neurons=(0,)))
+
+
+def test_unknown_architectures_are_refused_by_name() -> None:
+    model = BloomForCausalLM(BloomConfig(vocab_size=32, hidden_size=16, n_layer=1, n_head=2))
+    with pytest.raises(UnsupportedModelError, match=r"'bloom'.*gemma3_text, gpt2, llama, mixtral"):
+        resolve_sites(model)
+
+
+def test_a_missing_module_is_named() -> None:
+    model = tiny_model("llama")
+    del model.model.layers[1].self_attn.o_proj
+    with pytest.raises(UnsupportedModelError, match=r"no module 'self_attn\.o_proj'"):
+        resolve_sites(model)
