@@ -1,0 +1,1 @@
+"""Training of interventions: the base model is frozen, only the breaker's tensors move."""
