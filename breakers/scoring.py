@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +16,7 @@ class ScoredReply:
     reply: str
 
 
+@runtime_checkable
 class HarmScorer(Protocol):
     """H(y): how much a reply shows each behaviour, in [0, 1]."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Conversation = Sequence[Mapping[str, str]]
 """`role` and `content` of each turn, the last one usually the user's."""
 
 
+@runtime_checkable
 class HarmClassifier(Protocol):
     """P_c(x) for each category c."""
 

@@ -1,0 +1,40 @@
+"""Everything that `classifiers` can refuse, as one tree.
+
+    ClassifiersError
+      x ClassifierError         a score that cannot be had or trusted; callers then use full strength
+          x ArtifactError           a fitted classifier whose files cannot be read or do not verify
+      x UnknownMemberError      a member, scorer or data set that no factory knows
+      x SourceFormatError       a data file that is not in its published format
+      x FitError                data or a configuration from which nothing can be fitted
+      x GateTableError          a table of harm and change that does not hold together
+
+Every message names what was found and what was wanted.
+"""
+
+
+class ClassifiersError(ValueError):
+    """Root of the tree; catch this to catch all of them."""
+
+
+class ClassifierError(ClassifiersError):
+    """A harm potential that is missing, not a number, or outside [0, 1]."""
+
+
+class ArtifactError(ClassifierError):
+    """Files of a fitted classifier that cannot be read, or differ from what its card declares."""
+
+
+class UnknownMemberError(ClassifiersError):
+    """A name that the factory does not know."""
+
+
+class SourceFormatError(ClassifiersError):
+    """A data file that is not in its published format."""
+
+
+class FitError(ClassifiersError):
+    """Data or a configuration from which nothing can be fitted."""
+
+
+class GateTableError(ClassifiersError):
+    """A table of harm and change whose parts do not fit together."""
