@@ -72,13 +72,22 @@ class HookBank:
     vectors: Float[Tensor, "vectors width"] | None
     vector_columns: Int[Tensor, " vectors"]
 
-    def expand(self, values: Float[Tensor, "token bundle"]) -> HookStrengths:
-        """Strengths by token and bundle -> factors by token at this hook point."""
-        touched = (values[:, list(self.columns)] != 0).any(1, keepdim=True)
+    def expand(
+        self, values: Float[Tensor, "token bundle"], host_values: Float[Tensor, "token bundle"] | None = None
+    ) -> HookStrengths:
+        """Strengths by token and bundle -> factors by token at this hook point.
+
+        Args:
+            values: on the bank's device.
+            host_values: the same on the CPU, which saves waiting for the device.
+        """
+        columns = list(self.columns)
+        touched = (values[:, columns] != 0).any(1, keepdim=True)
+        known = touched if host_values is None else (host_values[:, columns] != 0).any(1)
         keep = None if self.prune is None else (1 - values[:, self.prune_columns] @ self.prune).clamp(0, 1)
         return HookStrengths(
             touched=touched,
-            all_touched=bool(touched.all()),
+            all_touched=bool(known.all()),
             keep=keep,
             rows=None if self.down is None else values[:, self.row_columns],
             shift=None if self.vectors is None else values[:, self.vector_columns] @ self.vectors,
@@ -99,20 +108,36 @@ class TokenStrengths:
     An engine passes the same object again for a decode step whose rows did not change, and pays nothing.
     """
 
-    __slots__ = ("_expanded", "active", "values")
+    __slots__ = ("_expanded", "_host_values", "_steered_rows", "active", "values")
 
-    def __init__(self, values: Float[Tensor, "token bundle"], active: frozenset[HookPoint]) -> None:
+    def __init__(
+        self,
+        values: Float[Tensor, "token bundle"],
+        active: frozenset[HookPoint],
+        host_values: Float[Tensor, "token bundle"] | None = None,
+    ) -> None:
+        """`host_values`: the same strengths on the CPU; by default `values` are copied there when needed."""
+        self._host_values = host_values
+        self._steered_rows: list[bool] | None = None
         self.values = values
         """Strength of each bundle at each token, on the model's device and in its dtype."""
         self.active = active
         """Hook points that any token of this forward uses; the others add no tensor operation."""
         self._expanded: dict[HookPoint, HookStrengths] = {}
 
+    @property
+    def steered_rows(self) -> list[bool]:
+        """For each token, whether any bundle acts on it."""
+        if self._steered_rows is None:
+            host = self.values if self._host_values is None else self._host_values
+            self._steered_rows = (host != 0).any(1).tolist()
+        return self._steered_rows
+
     def at(self, point: HookPoint, bank: HookBank) -> HookStrengths:
         """This forward's strengths at `point`."""
         found = self._expanded.get(point)
         if found is None:
-            found = self._expanded[point] = bank.expand(self.values)
+            found = self._expanded[point] = bank.expand(self.values, self._host_values)
         return found
 
 
@@ -171,14 +196,14 @@ class Bank:
         """Per-token strengths (CPU) -> what a forward takes, on the bank's device and in its dtype."""
         used = (values != 0).any(0).nonzero().flatten().tolist()
         active = frozenset().union(*(self._points_of_column[column] for column in used))
-        return TokenStrengths(values.to(self.device, self.dtype), active)
+        return TokenStrengths(values.to(self.device, self.dtype), active, values)
 
 
 class StrengthTable:
     """Strengths by request slot, with each request's generation_start."""
 
     def __init__(self, bank: Bank, slots: int) -> None:
-        self._bank = bank
+        self.bank = bank
         self._values = torch.zeros(slots, len(bank.entries))
         self._starts = torch.zeros(slots, dtype=torch.long)
         self._generation_only = torch.tensor([e.scope is Scope.GENERATION for e in bank.entries], dtype=torch.bool)
@@ -187,7 +212,7 @@ class StrengthTable:
 
     def assign(self, slot: int, plan: Plan, generation_start: int) -> None:
         """Give `slot` a request's strengths; `generation` bundles act from position `generation_start` on."""
-        self._values[slot] = self._bank.row(plan.strengths())
+        self._values[slot] = self.bank.row(plan.strengths())
         self._starts[slot] = generation_start
         self.version += 1
 
@@ -208,7 +233,7 @@ class StrengthTable:
         values = self._values[slots]
         before = positions < self._starts[slots]
         values = values.masked_fill(before[:, None] & self._generation_only[None, :], 0.0)
-        return self._bank.token_strengths(values)
+        return self.bank.token_strengths(values)
 
 
 def _compile(bank: Bank) -> dict[HookPoint, HookBank]:

@@ -30,6 +30,10 @@ class EngineOverloadedError(EngineError):
     """The waiting queue is full."""
 
 
+class EngineUnavailableError(EngineError):
+    """The engine does not run: not started yet, stopping, stopped, or its loop died."""
+
+
 class FinishReason(StrEnum):
     """Why a reply ended, in OpenAI's words."""
 
@@ -42,7 +46,7 @@ class SamplingParams:
     """How to choose tokens."""
 
     max_tokens: int
-    """At least 1."""
+    """At least 1. A reply that fills the model's context first ends there, with reason `length`."""
     temperature: float = 1.0
     """0 is greedy."""
     top_p: float = 1.0
@@ -72,7 +76,7 @@ class GenerationChunk:
     text: str
     """New text that is safe to show: never half a character, never part of a stop string."""
     token_ids: tuple[int, ...]
-    """New tokens."""
+    """New tokens, the one that ended the reply included; text may lag behind them."""
     logprobs: tuple[float, ...]
     """Natural log-probability of each new token under the unfiltered distribution at temperature 1."""
     finish_reason: FinishReason | None = None
@@ -144,5 +148,6 @@ class Engine(Protocol):
             RequestRefusedError: before any chunk.
             EngineOverloadedError: before any chunk.
             RequestFailedError: at any time.
+            EngineUnavailableError: at any time; a request that runs when the engine stops or dies gets it too.
         """
         ...

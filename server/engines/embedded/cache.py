@@ -1,0 +1,74 @@
+"""The slot cache: keys and values of every running request, one fixed region a slot.
+
+Slots are never shared. A released slot is zeroed, so that what one request leaves behind (a NaN, say, which
+survives multiplication with a zero attention weight) can never reach the next one.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class SlotCache:
+    """Keys and values by layer, each [slots + 1, kv heads, max length, head dim]; the last slot is scratch."""
+
+    def __init__(self, *, slots: int, max_length: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.max_length = max_length
+        self.device = device
+        self.dtype = dtype
+        self.scratch = slots
+        """Where padding rows write; nobody reads it."""
+        self._keys: dict[int, Tensor] = {}
+        self._values: dict[int, Tensor] = {}
+
+    @property
+    def bytes(self) -> int:
+        """Memory held."""
+        return sum(t.numel() * t.element_size() for t in (*self._keys.values(), *self._values.values()))
+
+    def write(
+        self,
+        layer: int,
+        index: Int[Tensor, " rows"],
+        key: Float[Tensor, "1 kv_head token d_key"],
+        value: Float[Tensor, "1 kv_head token d_value"],
+    ) -> tuple[Float[Tensor, "slot kv_head pos d_key"], Float[Tensor, "slot kv_head pos d_value"]]:
+        """Store one forward's keys and values, and return the layer's whole cache.
+
+        A layer's memory is allocated when it first writes, with the shape that the model really has; the
+        self-check at load writes to every layer.
+
+        Args:
+            index: flat rows of [slot, kv head, position] in the order [kv head, token] (see `flat_index`).
+        """
+        if layer not in self._keys:
+            self._keys[layer] = self._allocate(key)
+            self._values[layer] = self._allocate(value)
+        keys, values = self._keys[layer], self._values[layer]
+        keys.view(-1, keys.shape[-1]).index_copy_(0, index, key.reshape(-1, keys.shape[-1]))
+        values.view(-1, values.shape[-1]).index_copy_(0, index, value.reshape(-1, values.shape[-1]))
+        return keys, values
+
+    def flat_index(
+        self, kv_heads: int, slots: Int[Tensor, " token"], positions: Int[Tensor, " token"]
+    ) -> Int[Tensor, " rows"]:
+        """Flat rows of [slot, kv head, position] for a packed batch, in the order [kv head, token]."""
+        heads = torch.arange(kv_heads, device=slots.device)[:, None]
+        return ((slots * kv_heads + heads) * self.max_length + positions).flatten()
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Compaction: copy the first `length` positions of a slot; the source is zeroed."""
+        for stored in (*self._keys.values(), *self._values.values()):
+            stored[target, :, :length] = stored[source, :, :length]
+        self.clear(source, length)
+
+    def clear(self, slot: int, length: int) -> None:
+        """Zero the first `length` positions of a slot."""
+        for stored in (*self._keys.values(), *self._values.values()):
+            stored[slot, :, :length] = 0
+
+    def _allocate(self, like: Tensor) -> Tensor:
+        shape = (self.scratch + 1, like.shape[1], self.max_length, like.shape[3])
+        return torch.zeros(shape, device=self.device, dtype=like.dtype)

@@ -1,0 +1,149 @@
+"""The embedded engine: what the server talks to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from breakers.bank import Bank
+from breakers.errors import PlanError
+from server.engines.base import (
+    EngineInfo,
+    EngineStats,
+    GenerationChunk,
+    GenerationRequest,
+    RequestRefusedError,
+)
+from server.engines.embedded.loop import StepLoop
+from server.engines.embedded.mailbox import Mailbox
+from server.engines.embedded.replies import ReplyStream
+from server.engines.embedded.sampler import check_sampling
+from server.engines.embedded.sequence import RunningRequest
+from server.engines.embedded.tokenizer import HuggingFaceTokenizer
+
+
+class EmbeddedEngine:
+    """Continuous batching on one model in this process. Made by `load_embedded_engine`."""
+
+    def __init__(
+        self,
+        *,
+        info: EngineInfo,
+        tokenizer: HuggingFaceTokenizer,
+        bank: Bank,
+        vocab: int,
+        eos_ids: frozenset[int],
+        mailbox: Mailbox,
+        loop: StepLoop,
+        drain_seconds: float,
+    ) -> None:
+        self._info = info
+        self._tokenizer = tokenizer
+        self._bank = bank
+        self._vocab = vocab
+        self._eos_ids = eos_ids
+        self._mailbox = mailbox
+        self._loop = loop
+        self._drain_seconds = drain_seconds
+
+    @property
+    def info(self) -> EngineInfo:
+        """What runs."""
+        return self._info
+
+    @property
+    def tokenizer(self) -> HuggingFaceTokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the step loop runs."""
+        return self._loop.alive
+
+    def stats(self) -> EngineStats:
+        """A snapshot, from any thread."""
+        return EngineStats(running=self._mailbox.running, waiting=self._mailbox.waiting, steps=self._loop.steps)
+
+    async def start(self) -> None:
+        """Start the step loop. An engine starts once."""
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Accept no more, let accepted requests finish for `drain_seconds`, then end the loop."""
+        await asyncio.to_thread(self._loop.stop, self._drain_seconds)
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationChunk]:
+        """Run one request; see `Engine.generate`."""
+        self._check(request)
+        async for chunk in self._run(self._prepare(request)):
+            yield chunk
+
+    async def score(self, request: GenerationRequest, continuation: Sequence[int]) -> tuple[float, ...]:
+        """Log-probabilities of a given continuation of the prompt, decoded token by token under the plan.
+
+        `request.sampling` is not used. Bundles of scope `generation` act from `generation_start`, by default the
+        last prompt token, so that all of the continuation is scored as the steered model would say it.
+
+        Returns:
+            Natural log-probability of each token at temperature 1.
+
+        Raises:
+            EngineError: as `generate`.
+        """
+        room = self._info.max_model_len - len(request.prompt_token_ids)
+        if not 0 < len(continuation) <= room:
+            raise RequestRefusedError(f"the continuation has {len(continuation)} tokens; wanted 1 to {room}")
+        self._check_tokens(continuation, "continuation")
+        request = replace(request, sampling=replace(request.sampling, max_tokens=len(continuation), stop=()))
+        self._check(request)
+        chunks = self._run(self._prepare(request, forced=continuation))
+        return tuple([logprob async for chunk in chunks for logprob in chunk.logprobs])
+
+    async def _run(self, running: RunningRequest) -> AsyncIterator[GenerationChunk]:
+        self._mailbox.submit(running)
+        try:
+            while True:
+                chunk = await running.stream.next()
+                yield chunk
+                if chunk.finish_reason is not None:
+                    return
+        finally:
+            self._mailbox.cancel(running)
+
+    def _prepare(self, request: GenerationRequest, forced: Sequence[int] = ()) -> RunningRequest:
+        return RunningRequest(
+            request,
+            ReplyStream(),
+            decode=self._tokenizer.decode_list,
+            eos_ids=frozenset() if forced else self._eos_ids,
+            max_model_len=self._info.max_model_len,
+            forced=forced,
+        )
+
+    def _check(self, request: GenerationRequest) -> None:
+        """Refuse what cannot run.
+
+        Raises:
+            RequestRefusedError: the message names what was found and what was wanted.
+        """
+        prompt = request.prompt_token_ids
+        if not 0 < len(prompt) < self._info.max_model_len:
+            raise RequestRefusedError(
+                f"the prompt has {len(prompt)} tokens; wanted 1 to {self._info.max_model_len - 1} "
+                f"(this model holds {self._info.max_model_len}, the reply included)"
+            )
+        self._check_tokens(prompt, "prompt")
+        check_sampling(request.sampling)
+        start = request.generation_start
+        if start is not None and not 0 <= start < len(prompt):
+            raise RequestRefusedError(f"generation_start is {start}; wanted 0 to {len(prompt) - 1}")
+        try:
+            self._bank.row(request.plan.strengths())
+        except PlanError as error:
+            raise RequestRefusedError(f"the plan cannot be applied: {error}") from error
+
+    def _check_tokens(self, token_ids: Sequence[int], what: str) -> None:
+        if min(token_ids) < 0 or max(token_ids) >= self._vocab:
+            raise RequestRefusedError(f"the {what} has token ids outside 0 to {self._vocab - 1}")

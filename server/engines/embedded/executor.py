@@ -1,0 +1,65 @@
+"""One forward: a packed batch through the model, with the bank's strengths on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from breakers.bank import TokenStrengths
+from breakers.runtime import TorchRuntime
+from server.engines.embedded.attention import ATTENTION_NAME, register_attention
+from server.engines.embedded.batch import PackedBatch
+from server.engines.embedded.cache import SlotCache
+
+
+class Executor:
+    """A model with the slot attention installed and a bank attached."""
+
+    def __init__(self, model: PreTrainedModel, cache: SlotCache, runtime: TorchRuntime | None) -> None:
+        """`runtime` is None only for models without sites, which the self-check still has to judge."""
+        self.model = model
+        self.cache = cache
+        self.forwards = 0
+        self._runtime = runtime
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Route the model's attention through the slot cache and attach the bank; undo both on leaving."""
+        register_attention()
+        before = self.model.config._attn_implementation
+        self.model.set_attn_implementation(ATTENTION_NAME)
+        try:
+            with self._runtime.attached() if self._runtime is not None else nullcontext():
+                yield
+        finally:
+            self.model.set_attn_implementation(before)
+
+    def idle_strengths(self, tokens: int) -> TokenStrengths | None:
+        """Strength 0 for every token of a forward."""
+        if self._runtime is None:
+            return None
+        return self._runtime.bank.token_strengths(torch.zeros(tokens, len(self._runtime.bank.entries)))
+
+    def forward(self, batch: PackedBatch, strengths: TokenStrengths | None) -> Float[Tensor, "row vocab"]:
+        """Logits in float32 of the rows that want them. Running a batch again writes the same cache entries."""
+        self.forwards += 1
+        with self._steered(strengths):
+            output = self.model(
+                input_ids=batch.input_ids,
+                position_ids=batch.positions[None],
+                use_cache=False,
+                logits_to_keep=batch.logit_rows,
+                scalpel_batch=batch,
+            )
+        logits: Tensor = output.logits[0, : batch.logits_wanted]
+        return logits.to(torch.float32)
+
+    def _steered(self, strengths: TokenStrengths | None) -> AbstractContextManager[None]:
+        if self._runtime is None or strengths is None:
+            return nullcontext()
+        return self._runtime.forward_strengths(strengths)

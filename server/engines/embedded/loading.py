@@ -1,0 +1,142 @@
+"""From settings to an engine: load, resolve, check, wire together."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from breakers.architectures import resolve_sites
+from breakers.bank import Bank, StrengthTable
+from breakers.runtime import TorchRuntime
+from server.engines.base import EngineInfo
+from server.engines.embedded.cache import SlotCache
+from server.engines.embedded.config import EmbeddedEngineConfig, LoadedModel, Resolved, resolve, resolve_device
+from server.engines.embedded.engine import EmbeddedEngine
+from server.engines.embedded.errors import EmbeddedLoadError
+from server.engines.embedded.executor import Executor
+from server.engines.embedded.loop import StepLoop
+from server.engines.embedded.mailbox import Mailbox
+from server.engines.embedded.scheduler import Scheduler
+from server.engines.embedded.selfcheck import check_packed_forward, rows_are_independent
+from server.engines.embedded.stepper import Packing, Stepper, padded_rows
+from server.engines.embedded.tokenizer import HuggingFaceTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+def load_model(directory: Path, *, dtype: str = "float32") -> LoadedModel:
+    """Read a model and its tokenizer from a directory. Runs no code of the model's and reads safetensors only.
+
+    Raises:
+        EmbeddedLoadError: there is no such directory, or transformers cannot read it.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not (directory / "config.json").is_file():
+        raise EmbeddedLoadError(f"{directory} is not a model directory: it has no config.json")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            directory, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise EmbeddedLoadError(f"{directory} cannot be loaded: {error}") from error
+    return LoadedModel(model=model.eval(), tokenizer=tokenizer, model_id=directory.name)
+
+
+def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
+    """Build an engine, ready to `start`. Sets torch's thread count for the whole process.
+
+    Raises:
+        EmbeddedLoadError: the model cannot be read, settings do not fit it, or the self-check refuses it.
+        UnsupportedModelError: the model's architecture has no site table.
+        SiteError, InterventionError: a bundle does not fit the model.
+    """
+    loaded = config.model
+    if isinstance(loaded, Path):
+        loaded = load_model(loaded, dtype=config.dtype)
+    device = resolve_device(config.device, cuda_available=torch.cuda.is_available())
+    model = loaded.model.to(device=device, dtype=getattr(torch, config.dtype)).eval()
+    resolved = _resolve(config, device, model)
+    torch.set_num_threads(resolved.threads)
+    bank = Bank(resolve_sites(model), config.bundles, device=device, dtype=model.dtype)
+    cache = SlotCache(
+        # The self-check runs two requests at once.
+        slots=max(2, config.slots),
+        max_length=resolved.max_model_len,
+        device=torch.device(device),
+        dtype=model.dtype,
+    )
+    executor = Executor(model, cache, TorchRuntime(model, bank))
+    error = check_packed_forward(executor)
+    logger.info("self-check passed, error %.1e; cache of %.0f MiB", error, cache.bytes / 2**20)
+    return _assemble(config, resolved, loaded, executor, bank)
+
+
+def _resolve(config: EmbeddedEngineConfig, device: str, model: PreTrainedModel) -> Resolved:
+    return resolve(
+        config,
+        device=device,
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        parameters=sum(p.numel() for p in model.parameters()),
+        model_positions=int(model.config.max_position_embeddings),
+    )
+
+
+def _assemble(
+    config: EmbeddedEngineConfig, resolved: Resolved, loaded: LoadedModel, executor: Executor, bank: Bank
+) -> EmbeddedEngine:
+    table = StrengthTable(bank, executor.cache.scratch + 1)
+    packing = _packing(config, executor, table)
+    chunk = config.deterministic_chunk
+
+    mailbox = Mailbox(slots=config.slots, queue_size=config.queue_size)
+    scheduler = Scheduler(
+        mailbox,
+        executor.cache,
+        table,
+        slots=config.slots,
+        prefill_budget=config.prefill_budget,
+        fixed_chunk=chunk if config.deterministic else None,
+    )
+    stepper = Stepper(executor, table, packing=packing, rows=padded_rows(config.slots), chunk=chunk)
+    model = executor.model
+    return EmbeddedEngine(
+        info=EngineInfo(
+            model_id=loaded.model_id,
+            model_type=str(model.config.model_type),
+            max_model_len=resolved.max_model_len,
+            slots=config.slots,
+            device=resolved.device,
+            dtype=config.dtype,
+            bundles=bank.names,
+        ),
+        tokenizer=HuggingFaceTokenizer(loaded.tokenizer),
+        bank=bank,
+        vocab=int(model.get_input_embeddings().num_embeddings),
+        eos_ids=end_of_reply_ids(model, loaded.tokenizer),
+        mailbox=mailbox,
+        loop=StepLoop(mailbox, scheduler, stepper, executor, threads=resolved.threads),
+        drain_seconds=config.drain_seconds,
+    )
+
+
+def _packing(config: EmbeddedEngineConfig, executor: Executor, table: StrengthTable) -> Packing:
+    if not config.deterministic:
+        return Packing.TOGETHER
+    independent = rows_are_independent(executor, table, slots=config.slots, rows=padded_rows(config.slots))
+    packing = Packing.PADDED if independent else Packing.APART
+    logger.info("deterministic mode: requests are %s", packing.value)
+    return packing
+
+
+def end_of_reply_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end a reply: those of the generation configuration and the tokenizer's own."""
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ids = set(configured) if isinstance(configured, (list, tuple)) else {configured}
+    return frozenset(int(i) for i in ids | {tokenizer.eos_token_id} if i is not None)

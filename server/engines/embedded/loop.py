@@ -1,0 +1,105 @@
+"""The engine's thread: step after step until told to stop. It never dies silently."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import torch
+
+from server.engines.base import EngineError, EngineUnavailableError, GenerationChunk, RequestFailedError
+from server.engines.embedded.executor import Executor
+from server.engines.embedded.mailbox import Mailbox
+from server.engines.embedded.replies import ReplyStream, deliver
+from server.engines.embedded.scheduler import Scheduler
+from server.engines.embedded.stepper import Outcome, Stepper
+
+logger = logging.getLogger(__name__)
+
+
+class StepLoop:
+    """Owns the scheduler, the model and the cache while it runs; everyone else talks to the mailbox."""
+
+    def __init__(
+        self, mailbox: Mailbox, scheduler: Scheduler, stepper: Stepper, executor: Executor, *, threads: int
+    ) -> None:
+        self._mailbox = mailbox
+        self._scheduler = scheduler
+        self._stepper = stepper
+        self._executor = executor
+        self._threads = threads
+        self._deadline: float | None = None
+        self._thread = threading.Thread(target=self._run, name="scalpel-engine", daemon=True)
+        self.steps = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether steps are being taken."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin, and open the mailbox."""
+        self._mailbox.open()
+        self._thread.start()
+
+    def stop(self, drain_seconds: float) -> None:
+        """Accept no more, let accepted requests finish for a while, fail the rest; blocks until all is done."""
+        self._deadline = time.monotonic() + drain_seconds
+        self._mailbox.close("the engine is stopped")
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        reason = "the engine was stopped before the reply was finished"
+        try:
+            torch.set_num_threads(self._threads)
+            with torch.inference_mode(), self._executor.installed():
+                while self._mailbox.wait() and not self._overdue():
+                    self._step()
+        except BaseException as error:
+            reason = f"the engine died: {type(error).__name__}: {error}"
+            logger.critical("the engine's loop died", exc_info=error)
+        finally:
+            self._mailbox.close(reason)
+            self._abandon(reason)
+
+    def _overdue(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def _step(self) -> None:
+        step = self._scheduler.next_step()
+        if not step.decode and not step.prefill:
+            return
+        news = [
+            (o.assignment.request.stream, item) for o in self._stepper.run(step) if (item := _news(o)) is not None
+        ]
+        self.steps += 1
+        self._scheduler.settle(step)
+        for stream in deliver(news):
+            self._cancel_reader(stream)
+
+    def _cancel_reader(self, stream: ReplyStream) -> None:
+        for request in self._scheduler.running:
+            if request.stream is stream:
+                request.cancelled = True
+
+    def _abandon(self, reason: str) -> None:
+        left = [*self._scheduler.running, *self._mailbox.drain()]
+        deliver((request.stream, EngineUnavailableError(reason)) for request in left if not request.finished)
+
+
+def _news(outcome: Outcome) -> GenerationChunk | EngineError | None:
+    """What a request's reader hears of a step."""
+    request = outcome.assignment.request
+    if outcome.error is not None:
+        request.finished = True
+        return outcome.error
+    if outcome.choice is None:
+        return None
+    try:
+        return request.accept(outcome.choice)
+    except Exception as error:
+        logger.warning("request %s failed after sampling", request.request.request_id, exc_info=error)
+        request.finished = True
+        return RequestFailedError(f"the reply could not be decoded: {type(error).__name__}: {error}")

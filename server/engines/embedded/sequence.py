@@ -1,0 +1,89 @@
+"""One request while it runs: its tokens, how far they are processed, and its reply so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from server.engines.base import FinishReason, GenerationChunk, GenerationRequest
+from server.engines.embedded.batch import Work
+from server.engines.embedded.detokenizer import IncrementalDetokenizer
+from server.engines.embedded.replies import ReplyStream
+from server.engines.embedded.sampler import Choice, TokenChooser
+from server.engines.embedded.stops import StopMatcher
+
+
+class RunningRequest:
+    """A request's state. It belongs to the engine's thread, except `cancelled`, which any thread may set."""
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        stream: ReplyStream,
+        *,
+        decode: Callable[[list[int]], str],
+        eos_ids: frozenset[int],
+        max_model_len: int,
+        forced: Sequence[int] = (),
+    ) -> None:
+        prompt = request.prompt_token_ids
+        start = request.generation_start
+        self.request = request
+        self.stream = stream
+        self.generation_start = len(prompt) - 1 if start is None else start
+        self.chooser = TokenChooser(request.sampling, forced)
+        self.token_ids = list(prompt)
+        self.processed = 0
+        """Tokens whose keys and values are in the cache."""
+        self.tokens_steered = 0
+        self.cancelled = False
+        self.finished = False
+        self._prompt_length = len(prompt)
+        self._last_length = min(len(prompt) + request.sampling.max_tokens, max_model_len)
+        self._eos_ids = eos_ids
+        self._detokenizer = IncrementalDetokenizer(decode)
+        self._stops = StopMatcher(request.sampling.stop)
+
+    @property
+    def remaining_prompt(self) -> int:
+        """Prompt tokens still to process."""
+        return max(0, self._prompt_length - self.processed)
+
+    def work(self, slot: int, limit: int) -> Work:
+        """The next tokens to process: one to decode, or up to `limit` of the prompt."""
+        count = min(limit, len(self.token_ids) - self.processed)
+        end = self.processed + count
+        return Work(
+            slot=slot,
+            start=self.processed,
+            token_ids=self.token_ids[self.processed : end],
+            wants_logits=end == len(self.token_ids),
+        )
+
+    def advance(self, work: Work, steered: int) -> None:
+        """Note that a forward processed `work`, steering `steered` of its tokens."""
+        self.processed = work.end
+        self.tokens_steered += steered
+
+    def accept(self, choice: Choice) -> GenerationChunk:
+        """Append a chosen token and say what it means for the reply."""
+        self.token_ids.append(choice.token_id)
+        ended = choice.token_id in self._eos_ids
+        text = "" if ended else self._stops.push(self._detokenizer.push(choice.token_id))
+        reason = None
+        if ended or self._stops.stopped:
+            reason = FinishReason.STOP
+        elif len(self.token_ids) >= self._last_length:
+            reason = FinishReason.LENGTH
+        if reason is not None and not self._stops.stopped:
+            text += self._stops.push(self._detokenizer.flush())
+            # The last half-held text can itself complete a stop string.
+            reason = FinishReason.STOP if self._stops.stopped else reason
+            text += self._stops.flush()
+        self.finished = reason is not None
+        return GenerationChunk(
+            text=text,
+            token_ids=(choice.token_id,),
+            logprobs=(choice.logprob,),
+            finish_reason=reason,
+            tokens_steered=self.tokens_steered,
+        )

@@ -1,0 +1,156 @@
+"""Running one step: which forwards it takes, what each request gets out of it, and whom to blame for a failure.
+
+By default a step is one forward over everything. In deterministic mode each prefill chunk is a forward of its own,
+padded to a fixed size, and decode rows are padded to all slots, or run one by one on models whose rows influence
+each other's bits (mixtures of experts among them).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jaxtyping import Float
+from torch import Tensor
+
+from breakers.bank import StrengthTable, TokenStrengths
+from server.engines.base import RequestFailedError
+from server.engines.embedded.batch import PackedBatch
+from server.engines.embedded.executor import Executor
+from server.engines.embedded.sampler import Choice, choose
+from server.engines.embedded.scheduler import Assignment, Step
+
+logger = logging.getLogger(__name__)
+
+
+class Packing(StrEnum):
+    """How the requests of a step share forwards."""
+
+    TOGETHER = "together"
+    """One forward for all; results differ in the last bits from batch to batch."""
+    PADDED = "padded"
+    """Deterministic: decode rows share one forward of fixed shape, each prefill chunk has its own."""
+    APART = "apart"
+    """Deterministic: every request has its own forward."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step gave one request: a token, nothing (its prompt is not finished), or a failure."""
+
+    assignment: Assignment
+    choice: Choice | None
+    error: RequestFailedError | None = None
+
+
+ROW_MULTIPLE = 8
+"""Rows of a padded decode forward are a multiple of this: vector instructions round a remainder otherwise."""
+
+
+def padded_rows(slots: int) -> int:
+    """Rows of a decode forward in deterministic mode."""
+    return -(-slots // ROW_MULTIPLE) * ROW_MULTIPLE
+
+
+class Stepper:
+    """Runs steps."""
+
+    def __init__(self, executor: Executor, table: StrengthTable, *, packing: Packing, rows: int, chunk: int) -> None:
+        """`rows` and `chunk` are the fixed sizes of deterministic decode and prefill forwards."""
+        self._executor = executor
+        self._table = table
+        self._packing = packing
+        self._rows = rows
+        self._chunk = chunk
+        self._kept: tuple[int, tuple[int, int], TokenStrengths] | None = None
+        """Strengths of the last pure decode forward, with the version of the table and the rows."""
+
+    def run(self, step: Step) -> list[Outcome]:
+        """Every request's outcome. An exception costs only the requests that raise it when run alone."""
+        outcomes: list[Outcome] = []
+        for group in self._groups(step):
+            try:
+                outcomes.extend(self._run_group(group))
+            except Exception as error:  # noqa: BLE001 - whatever a model or hook raises is some request's failure
+                outcomes.extend(self._run_alone(group, error))
+        return outcomes
+
+    def _groups(self, step: Step) -> list[Step]:
+        if self._packing is Packing.TOGETHER:
+            return [step]
+        alone = [Step(decode=(), prefill=(a,)) for a in step.prefill]
+        if self._packing is Packing.PADDED:
+            return ([Step(decode=step.decode, prefill=())] if step.decode else []) + alone
+        return [Step(decode=(a,), prefill=()) for a in step.decode] + alone
+
+    def _run_alone(self, group: Step, error: Exception) -> list[Outcome]:
+        if len(group.decode) + len(group.prefill) == 1:
+            assignment = (*group.decode, *group.prefill)[0]
+            logger.warning("request %s failed in the model", assignment.request.request.request_id, exc_info=error)
+            message = f"the model failed on this request: {type(error).__name__}: {error}"
+            return [Outcome(assignment, None, RequestFailedError(message))]
+        singles = [Step(decode=(a,), prefill=()) for a in group.decode]
+        singles += [Step(decode=(), prefill=(a,)) for a in group.prefill]
+        outcomes: list[Outcome] = []
+        for single in singles:
+            try:
+                outcomes.extend(self._run_group(single))
+            except Exception as own_error:  # noqa: BLE001 - as above
+                outcomes.extend(self._run_alone(single, own_error))
+        return outcomes
+
+    def _run_group(self, group: Step) -> list[Outcome]:
+        batch = self._pack(group)
+        strengths = self._strengths(batch)
+        logits = self._executor.forward(batch, strengths)
+        assignments = (*group.decode, *group.prefill)
+        steered = strengths.steered_rows
+        row = 0
+        for assignment in assignments:
+            count = len(assignment.work.token_ids)
+            assignment.request.advance(assignment.work, sum(steered[row : row + count]))
+            row += count
+        return self._choose(assignments, logits)
+
+    def _pack(self, group: Step) -> PackedBatch:
+        apart = self._packing is not Packing.TOGETHER
+        pad_to = None
+        if apart and group.prefill:
+            pad_to = self._chunk
+        elif self._packing is Packing.PADDED:
+            pad_to = self._rows
+        return PackedBatch(
+            [a.work for a in group.decode],
+            [a.work for a in group.prefill],
+            cache=self._executor.cache,
+            rows_apart=apart,
+            pad_to=pad_to,
+        )
+
+    def _strengths(self, batch: PackedBatch) -> TokenStrengths:
+        """Gathered anew unless this is a decode step with the same requests in the same rows.
+
+        A decode row is past every generation_start, so its strengths do not depend on its position.
+        """
+        if batch.spans:
+            return self._table.gather(batch.host_slots, batch.host_positions)
+        version, rows = self._table.version, (batch.first_slot, batch.decode_rows)
+        if self._kept is None or self._kept[:2] != (version, rows):
+            self._kept = (version, rows, self._table.gather(batch.host_slots, batch.host_positions))
+        return self._kept[2]
+
+    def _choose(self, assignments: Sequence[Assignment], logits: Float[Tensor, "row vocab"]) -> list[Outcome]:
+        wanting = [a for a in assignments if a.work.wants_logits]
+        outcomes = [Outcome(a, None) for a in assignments if not a.work.wants_logits]
+        choosers = [a.request.chooser for a in wanting]
+        if self._packing is Packing.TOGETHER:
+            choices = choose(logits, choosers) if wanting else []
+        else:
+            # Row by row: a vectorised reduction may round differently with another number of rows.
+            choices = [choose(logits[i : i + 1], [chooser])[0] for i, chooser in enumerate(choosers)]
+        for assignment, choice in zip(wanting, choices, strict=True):
+            error = None if choice is not None else RequestFailedError("the model gave logits that are not finite")
+            outcomes.append(Outcome(assignment, choice, error))
+        return outcomes
