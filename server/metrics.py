@@ -1,0 +1,228 @@
+"""What operators see: every metric of the server, in one registry that belongs to one application.
+
+Labels are bounded: names of bundles, categories and reasons, never anything that a client writes. Series that can
+be known at the start are created at 0, so that a dashboard is not empty before the first event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from breakers.plan import Plan, Reason
+from server.engines.base import EngineStats
+
+HARMFUL = 0.5
+"""Harm potential, or harm score, from which a text counts as harmful."""
+
+_UNIT = tuple(n / 10 for n in range(11))
+_STRENGTH = tuple(n / 8 for n in range(9))
+_FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class Outcome(StrEnum):
+    """How a chat request ended."""
+
+    COMPLETED = "completed"
+    REFUSED = "refused"
+    """The caller's mistake."""
+    OVERLOADED = "overloaded"
+    FAILED = "failed"
+    """Ours."""
+    CANCELLED = "cancelled"
+    """The client went away."""
+
+
+class ClassifierFailure(StrEnum):
+    """Why a request has no harm potential."""
+
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    INVALID = "invalid"
+    """A score that is missing, not a number, or outside [0, 1]."""
+
+
+class Unscored(StrEnum):
+    """Why a sampled reply got no harm score."""
+
+    QUEUE_FULL = "queue_full"
+    SCORER_FAILED = "scorer_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleLabels:
+    """What `scalpel_bundle_info` says about one bundle."""
+
+    bundle: str
+    kind: str
+    behaviour: str
+    category: str
+    scope: str
+
+
+class Metrics:
+    """All metrics of one application."""
+
+    def __init__(self, bundles: Iterable[BundleLabels], categories: Iterable[str], behaviours: Iterable[str]) -> None:
+        """Register everything.
+
+        Args:
+            bundles: the loaded ones.
+            categories: of the classifier.
+            behaviours: of the output scorer.
+        """
+        self.registry = CollectorRegistry()
+        self._requests = self._counter("scalpel_requests", "Chat requests by how they ended.", "outcome")
+        self._harm_potential = self._histogram(
+            "scalpel_harm_potential", "Harm potential of inputs.", _UNIT, "category"
+        )
+        self._harmful_inputs = self._counter(
+            "scalpel_harmful_inputs", f"Inputs with a harm potential of at least {HARMFUL}.", "category"
+        )
+        self._strength = self._histogram(
+            "scalpel_strength", "Strength of each bundle per request.", _STRENGTH, "bundle"
+        )
+        self._interventions = self._counter(
+            "scalpel_interventions_applied", "Requests in which a bundle acted, by why.", "bundle", "reason"
+        )
+        self._scored = self._counter(
+            "scalpel_outputs_scored", "Replies that were scored, by whether a bundle acted.", "category", "applied"
+        )
+        self._harmful = self._counter(
+            "scalpel_harmful_outputs", f"Replies with a harm score of at least {HARMFUL}.", "category", "applied"
+        )
+        self._unscored = self._counter("scalpel_outputs_unscored", "Sampled replies that got no score.", "reason")
+        self._classifier_seconds = self._histogram("scalpel_classifier_seconds", "Time to classify an input.", _FAST)
+        self._classifier_failures = self._counter(
+            "scalpel_classifier_failures", "Inputs without a harm potential: they ran at full strength.", "reason"
+        )
+        self._overrides = self._counter(
+            "scalpel_policy_overrides", "Requests that toggled a bundle themselves.", "bundle"
+        )
+        self._tokens = self._counter("scalpel_tokens", "Tokens of prompts and replies.", "kind")
+        self._first_token = self._histogram(
+            "scalpel_time_to_first_token_seconds", "From the request's arrival to its first token.", _REQUEST
+        )
+        self._inter_token = self._histogram(
+            "scalpel_inter_token_seconds", "Between two pieces of one reply, per token.", _TOKEN
+        )
+        self._request_seconds = self._histogram(
+            "scalpel_request_seconds", "From a request's arrival to its end, however it ended.", _REQUEST
+        )
+        self._running = self._gauge("scalpel_requests_running", "Requests that the engine runs.")
+        self._waiting = self._gauge("scalpel_requests_waiting", "Requests that wait for a slot.")
+        self._bundle_info = self._gauge(
+            "scalpel_bundle_info", "Loaded bundles; always 1.", "bundle", "kind", "behaviour", "category", "scope"
+        )
+        self._create_series(tuple(bundles), tuple(categories), tuple(behaviours))
+
+    def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
+        """Read the queue's length from the engine at each scrape."""
+        self._running.set_function(lambda: stats().running)
+        self._waiting.set_function(lambda: stats().waiting)
+
+    def request_ended(self, outcome: Outcome, seconds: float) -> None:
+        """One chat request is over."""
+        self._requests.labels(outcome=outcome).inc()
+        self._request_seconds.observe(seconds)
+
+    def classified(self, potentials: dict[str, float], seconds: float) -> None:
+        """One input has its harm potentials."""
+        self._classifier_seconds.observe(seconds)
+        for category, potential in potentials.items():
+            self._harm_potential.labels(category=category).observe(potential)
+            self._harmful_inputs.labels(category=category).inc(potential >= HARMFUL)
+
+    def classifier_failed(self, reason: ClassifierFailure) -> None:
+        """One input has none."""
+        self._classifier_failures.labels(reason=reason).inc()
+
+    def planned(self, plan: Plan) -> None:
+        """One request has its plan."""
+        for bundle, entry in plan.entries.items():
+            self._strength.labels(bundle=bundle).observe(entry.strength)
+            if entry.strength > 0:
+                self._interventions.labels(bundle=bundle, reason=entry.reason).inc()
+            if entry.reason is Reason.REQUEST:
+                self._overrides.labels(bundle=bundle).inc()
+
+    def prompt_taken(self, tokens: int) -> None:
+        """A prompt of this many tokens went to the engine."""
+        self._tokens.labels(kind="prompt").inc(tokens)
+
+    def first_tokens(self, tokens: int, seconds: float) -> None:
+        """A reply began; `seconds` since the request's arrival."""
+        self._tokens.labels(kind="completion").inc(tokens)
+        self._first_token.observe(seconds)
+
+    def more_tokens(self, tokens: int, seconds: float) -> None:
+        """A reply went on; `seconds` since its previous piece."""
+        self._tokens.labels(kind="completion").inc(tokens)
+        if tokens:
+            self._inter_token.observe(seconds / tokens)
+
+    def output_scored(self, category: str, *, applied: bool, harmful: bool) -> None:
+        """A sampled reply got its score for one category."""
+        labels = {"category": category, "applied": _word(applied)}
+        self._scored.labels(**labels).inc()
+        self._harmful.labels(**labels).inc(harmful)
+
+    def output_unscored(self, reason: Unscored) -> None:
+        """A sampled reply got no score."""
+        self._unscored.labels(reason=reason).inc()
+
+    def expose(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _create_series(
+        self, bundles: tuple[BundleLabels, ...], categories: tuple[str, ...], behaviours: tuple[str, ...]
+    ) -> None:
+        for outcome in Outcome:
+            self._requests.labels(outcome=outcome)
+        for failure in ClassifierFailure:
+            self._classifier_failures.labels(reason=failure)
+        for unscored in Unscored:
+            self._unscored.labels(reason=unscored)
+        for kind in ("prompt", "completion"):
+            self._tokens.labels(kind=kind)
+        for category in categories:
+            self._harm_potential.labels(category=category)
+            self._harmful_inputs.labels(category=category)
+        for behaviour, applied in product(behaviours, (False, True)):
+            self._scored.labels(category=behaviour, applied=_word(applied))
+            self._harmful.labels(category=behaviour, applied=_word(applied))
+        for bundle in bundles:
+            self._create_bundle_series(bundle)
+
+    def _create_bundle_series(self, bundle: BundleLabels) -> None:
+        self._strength.labels(bundle=bundle.bundle)
+        self._overrides.labels(bundle=bundle.bundle)
+        for reason in (Reason.GATE, Reason.REQUEST, Reason.PROFILE, Reason.CLASSIFIER_FAILED):
+            self._interventions.labels(bundle=bundle.bundle, reason=reason)
+        self._bundle_info.labels(
+            bundle=bundle.bundle,
+            kind=bundle.kind,
+            behaviour=bundle.behaviour,
+            category=bundle.category,
+            scope=bundle.scope,
+        ).set(1)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+def _word(flag: bool) -> str:
+    return "true" if flag else "false"
