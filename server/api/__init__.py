@@ -1,0 +1,53 @@
+"""The HTTP surface: one folder or file per area, put together here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from server.api.breakers import BreakerCard, breakers_router
+from server.api.chat.route import chat_router
+from server.api.errors import install_handlers
+from server.api.models import models_router
+from server.api.operations import operations_router
+from server.state import ServerState
+
+
+def create_app(state: ServerState) -> FastAPI:
+    """The application over parts that are put together elsewhere (`server.composition`).
+
+    Starting the application starts the engine, the classifier's thread and output scoring; stopping it stops them
+    in the opposite order.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
+        async with AsyncExitStack() as stack:
+            if state.outputs is not None:
+                await state.outputs.start()
+                stack.push_async_callback(state.outputs.stop)
+            if state.classifier is not None:
+                state.classifier.start()
+                stack.callback(state.classifier.stop)
+            await state.engine.start()
+            stack.push_async_callback(state.engine.stop)
+            yield
+
+    app = FastAPI(title="SCALPEL", version=_version(), lifespan=lifespan)
+    install_handlers(app)
+    cards = [BreakerCard.of(bundle, state.planner.bundles[bundle.name]) for bundle in state.bundles]
+    app.include_router(chat_router(state.chat, state.body_limit))
+    app.include_router(models_router(state.names, state.engine.info))
+    app.include_router(breakers_router(cards))
+    app.include_router(operations_router(state.engine, state.metrics))
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("scalpel")
+    except PackageNotFoundError:
+        return "0.0.0+source"

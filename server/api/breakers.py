@@ -1,0 +1,88 @@
+"""GET /v1/breakers: what is loaded, and what each bundle declares about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from breakers.bank import Scope
+from breakers.bundles import Bundle, GateManifest, MetricManifest
+from server.errors import UnknownBreakerError
+from server.policy.planner import PlannedBundle
+
+
+class BreakerCard(BaseModel):
+    """One loaded bundle."""
+
+    name: str
+    object: Literal["breaker"] = "breaker"
+    kind: str
+    behaviour: str
+    category: str
+    """The harm potential that drives the gate."""
+    description: str
+    scope: Scope
+    sites: list[str]
+    """Where it acts, one line each."""
+    gate: GateManifest | None
+    default: Literal["gate", "off"]
+    """What holds where a request says nothing."""
+    strength_max: float
+    """The highest strength that a request can ask for."""
+    dose_p95: float
+    metrics: list[MetricManifest]
+    base: str
+    """Id of the model that it was made on."""
+    licence: str
+
+    @classmethod
+    def of(cls, bundle: Bundle, planned: PlannedBundle) -> BreakerCard:
+        """The card of a loaded bundle."""
+        manifest = bundle.manifest
+        return cls(
+            name=bundle.name,
+            kind=bundle.kind,
+            behaviour=manifest.behaviour,
+            category=manifest.category,
+            description=manifest.description,
+            scope=manifest.scope,
+            sites=[str(intervention.site) for intervention in bundle.interventions],
+            gate=manifest.gate,
+            default="off" if manifest.gate is None else "gate",
+            strength_max=planned.highest,
+            dose_p95=manifest.dose_p95,
+            metrics=manifest.metrics,
+            base=manifest.base.id,
+            licence=manifest.licence,
+        )
+
+
+class BreakerList(BaseModel):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: list[BreakerCard]
+
+
+def breakers_router(cards: Sequence[BreakerCard]) -> APIRouter:
+    """The breakers area."""
+    router = APIRouter(tags=["breakers"])
+    by_name = {card.name: card for card in cards}
+
+    @router.get("/v1/breakers")
+    async def list_breakers() -> BreakerList:
+        """Every loaded bundle."""
+        return BreakerList(data=list(cards))
+
+    @router.get("/v1/breakers/{name}")
+    async def show_breaker(name: str) -> BreakerCard:
+        """One of them."""
+        if name not in by_name:
+            loaded = ", ".join(sorted(by_name)) or "none"
+            raise UnknownBreakerError(f"no breaker {name!r} is loaded; loaded: {loaded}", code="unknown_breaker")
+        return by_name[name]
+
+    return router

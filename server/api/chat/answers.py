@@ -1,0 +1,104 @@
+"""The bodies of chat completion responses: whole ones, and the chunks of a stream."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from server.chat.report import Report
+from server.engines.base import FinishReason
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Usage(_Answer):
+    """Tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+    @classmethod
+    def of(cls, prompt_tokens: int, completion_tokens: int) -> Usage:
+        """With their sum."""
+        total = prompt_tokens + completion_tokens
+        return cls(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, total_tokens=total)
+
+
+class AssistantMessage(_Answer):
+    """The reply."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class Choice(_Answer):
+    """The one reply."""
+
+    index: int = 0
+    message: AssistantMessage
+    logprobs: None = None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(_Answer):
+    """A whole response."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    """Seconds since the epoch."""
+    model: str
+    choices: tuple[Choice]
+    usage: Usage
+    scalpel: Report
+
+
+class _Sparse(_Answer):
+    """Fields that are None are left out."""
+
+    @model_serializer(mode="wrap")
+    def _sparse(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialise(self).items() if value is not None}
+
+
+class Delta(_Sparse):
+    """What is new."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(_Answer):
+    """A piece of the one reply."""
+
+    index: int = 0
+    delta: Delta
+    logprobs: None = None
+    finish_reason: FinishReason | None = None
+
+
+class ChatCompletionChunk(_Sparse):
+    """One event of a stream; `scalpel` is in the first and the last that carry a choice."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: tuple[ChunkChoice]
+    scalpel: Report | None = None
+
+
+class UsageChunk(_Answer):
+    """The last event of a stream with `include_usage`: no choice, only the usage."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: tuple[()] = ()
+    usage: Usage

@@ -1,0 +1,43 @@
+"""The route: parse, prepare, answer at once or as a stream. Everything else is `server.chat`'s business."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from server.api.body import read_wire
+from server.api.chat.answers import ChatCompletion
+from server.api.chat.exchange import Exchange
+from server.api.chat.wire import ChatCompletionRequest
+from server.api.connection import unless_gone
+from server.chat.command import RequestClock
+from server.chat.service import ChatService
+
+
+def chat_router(service: ChatService, body_limit: int) -> APIRouter:
+    """The chat area.
+
+    Args:
+        service: does the work.
+        body_limit: bytes of a request.
+    """
+    router = APIRouter(tags=["chat"])
+    schema = ChatCompletionRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+    @router.post("/v1/chat/completions", response_model=ChatCompletion, openapi_extra=body)
+    async def chat_completions(request: Request) -> Response:
+        """Answer a conversation, with the breakers as strong as it needs."""
+        clock = RequestClock()
+        try:
+            wire = await read_wire(request, ChatCompletionRequest, body_limit)
+            exchange = Exchange(service, wire, clock)
+            if wire.stream:
+                return await unless_gone(request.receive, exchange.stream())
+            whole = await unless_gone(request.receive, exchange.whole())
+        except BaseException as error:
+            service.ended(clock, error)
+            raise
+        service.ended(clock, None)
+        return Response(whole.model_dump_json(), media_type="application/json")
+
+    return router

@@ -1,0 +1,192 @@
+"""The body of a chat completion request. Unknown parameters are refused; so are known ones that would change tokens
+and are not served, unless they have their neutral value."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from server.chat.command import ChatCommand
+from server.policy.planner import Toggle
+from server.policy.profiles import Profile
+
+SEED_LIMIT = 2**63
+STOP_LIMIT = 4
+STOP_LENGTH = 256
+MESSAGES_LIMIT = 4096
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _only(*neutral: object) -> AfterValidator:
+    """Accept a parameter that is not served only where it asks for nothing."""
+
+    def check(value: object) -> object:
+        if value is None or value in neutral:
+            return value
+        offered = "; leave it out" + (f" or send {neutral[0]!r}" if neutral else "")
+        raise PydanticCustomError(
+            "unsupported_parameter", "this parameter is not supported{offered}", {"offered": offered}
+        )
+
+    return AfterValidator(check)
+
+
+def _toggle(value: object) -> Toggle:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    raise PydanticCustomError("toggle", "wanted false (off), true (the gate decides) or a number (a fixed strength)")
+
+
+def _stops(value: object) -> object:
+    stops = [value] if isinstance(value, str) else value
+    if stops is None:
+        return []
+    strings = isinstance(stops, list) and all(
+        isinstance(stop, str) and 0 < len(stop) <= STOP_LENGTH for stop in stops
+    )
+    if not (isinstance(stops, list) and strings and len(stops) <= STOP_LIMIT):
+        raise PydanticCustomError(
+            "stop",
+            "wanted a string or up to {limit} strings of 1 to {length} characters",
+            {"limit": STOP_LIMIT, "length": STOP_LENGTH},
+        )
+    return stops
+
+
+def _parts(value: object) -> object:
+    if isinstance(value, str):
+        return [{"type": "text", "text": value}]
+    if isinstance(value, list):
+        return value
+    raise PydanticCustomError("content", "wanted a string or a list of text parts")
+
+
+WireToggle: TypeAlias = Annotated[bool | float, BeforeValidator(_toggle)]
+WithoutEffect: TypeAlias = Annotated[Any, Field(description="Accepted; it changes no token.")]
+
+
+class ScalpelOptions(_Wire):
+    """Our extension."""
+
+    breakers: dict[str, WireToggle] = Field(default_factory=dict, max_length=1024)
+    """Bundle name -> false (off), true (the gate decides) or a number (that strength, gate bypassed)."""
+    profile: Profile | None = Field(default=None, strict=False)
+    """What holds for bundles that `breakers` does not name; beats the model name's profile."""
+
+
+class TextPart(_Wire):
+    """A piece of a message's content."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Message(_Wire):
+    """One turn."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[list[TextPart], BeforeValidator(_parts, json_schema_input_type=str | list[TextPart])]
+    name: WithoutEffect = None
+    refusal: Annotated[Any, _only()] = None
+    annotations: Annotated[Any, _only([])] = None
+    audio: Annotated[Any, _only()] = None
+    tool_calls: Annotated[Any, _only([])] = None
+    function_call: Annotated[Any, _only()] = None
+
+    def turn(self) -> dict[str, str]:
+        """`role` and `content` as the classifier and the chat template take them."""
+        role = "system" if self.role == "developer" else self.role
+        return {"role": role, "content": "".join(part.text for part in self.content)}
+
+
+class StreamOptions(_Wire):
+    """How to stream."""
+
+    include_usage: bool | None = None
+    """End with a chunk that carries the usage."""
+    include_obfuscation: Annotated[Any, _only(False)] = None
+
+
+class ChatCompletionRequest(_Wire):
+    """The body of POST /v1/chat/completions."""
+
+    model: str = Field(max_length=256)
+    messages: list[Message] = Field(min_length=1, max_length=MESSAGES_LIMIT)
+    scalpel: ScalpelOptions | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=0, lt=2**31)
+    """0 for no limit. An extension; OpenAI's API has none."""
+    seed: int | None = Field(default=None, ge=-SEED_LIMIT, lt=SEED_LIMIT)
+    stop: Annotated[list[str], BeforeValidator(_stops, json_schema_input_type=str | list[str] | None)] = []
+
+    user: WithoutEffect = None
+    metadata: WithoutEffect = None
+    store: WithoutEffect = None
+    service_tier: WithoutEffect = None
+    safety_identifier: WithoutEffect = None
+    prompt_cache_key: WithoutEffect = None
+    prompt_cache_retention: WithoutEffect = None
+    parallel_tool_calls: WithoutEffect = None
+
+    n: Annotated[Any, _only(1)] = None
+    logprobs: Annotated[Any, _only(False)] = None
+    top_logprobs: Annotated[Any, _only(0)] = None
+    presence_penalty: Annotated[Any, _only(0)] = None
+    frequency_penalty: Annotated[Any, _only(0)] = None
+    logit_bias: Annotated[Any, _only({})] = None
+    response_format: Annotated[Any, _only({"type": "text"})] = None
+    modalities: Annotated[Any, _only(["text"])] = None
+    tools: Annotated[Any, _only([])] = None
+    tool_choice: Annotated[Any, _only("none", "auto")] = None
+    functions: Annotated[Any, _only([])] = None
+    function_call: Annotated[Any, _only("none", "auto")] = None
+    audio: Annotated[Any, _only()] = None
+    prediction: Annotated[Any, _only()] = None
+    reasoning_effort: Annotated[Any, _only("none")] = None
+    verbosity: Annotated[Any, _only()] = None
+    web_search_options: Annotated[Any, _only()] = None
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> ChatCompletionRequest:
+        limits = {self.max_tokens, self.max_completion_tokens} - {None}
+        if len(limits) > 1:
+            raise PydanticCustomError("limits", "max_tokens and max_completion_tokens differ; send one of them")
+        if self.stream_options is not None and not self.stream:
+            raise PydanticCustomError("stream_options", "stream_options: allowed with stream=true only")
+        return self
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with a usage chunk."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    def command(self) -> ChatCommand:
+        """The same without wire details."""
+        options = self.scalpel or ScalpelOptions()
+        return ChatCommand(
+            model=self.model,
+            messages=tuple(message.turn() for message in self.messages),
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=self.top_k or 0,
+            seed=self.seed,
+            stop=tuple(self.stop),
+            toggles=dict(options.breakers),
+            profile=options.profile,
+        )

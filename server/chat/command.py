@@ -1,0 +1,67 @@
+"""A chat request after parsing, and what is known about it on its way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from breakers.plan import Plan
+from server.engines.base import GenerationRequest
+from server.policy.planner import Toggle
+from server.policy.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatCommand:
+    """What the caller asked for; every field is in its range, nothing is resolved yet."""
+
+    model: str
+    messages: tuple[Mapping[str, str], ...]
+    """`role` and `content` of each turn, at least one."""
+    max_tokens: int | None = None
+    """None: as many as the model has room for."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    toggles: Mapping[str, Toggle] = field(default_factory=dict)
+    profile: Profile | None = None
+    """Beats the model name's profile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedChat:
+    """A request that is ready for the engine."""
+
+    command: ChatCommand
+    request: GenerationRequest
+    harm_potential: Mapping[str, float]
+    """By category; empty where there is no classifier or it failed."""
+
+    @property
+    def plan(self) -> Plan:
+        return self.request.plan
+
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self.request.prompt_token_ids)
+
+
+@dataclass(slots=True)
+class RequestClock:
+    """When a request came, and when its last piece went out, in seconds of a monotonic clock."""
+
+    arrived: float = field(default_factory=time.monotonic)
+    last_piece: float | None = None
+
+    def elapsed(self) -> float:
+        """Seconds since the arrival."""
+        return time.monotonic() - self.arrived
+
+    def lap(self) -> float | None:
+        """Seconds since the previous piece, None at the first one."""
+        now = time.monotonic()
+        before, self.last_piece = self.last_piece, now
+        return None if before is None else now - before

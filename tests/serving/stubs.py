@@ -1,0 +1,143 @@
+"""Stubs of everything that the server calls, each with switches for what can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from breakers.scoring import ScoredReply
+from classifiers.base import Conversation
+from server.engines.base import (
+    EngineInfo,
+    EngineStats,
+    FinishReason,
+    GenerationChunk,
+    GenerationRequest,
+)
+
+
+class StubTokenizer:
+    """One token a character."""
+
+    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        return self.encode("".join(message["content"] for message in messages) + ">")
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(c) for c in text]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return "".join(map(chr, token_ids))
+
+
+@dataclass
+class StubEngine:
+    """Replies with fixed pieces, one token a character."""
+
+    bundles: tuple[str, ...] = ()
+    pieces: tuple[str, ...] = ("Hel", "lo", " you")
+    max_model_len: int = 128
+    refusal: Exception | None = None
+    """Raised before the first piece."""
+    failure: Exception | None = None
+    """Raised after the first piece."""
+    endless: bool = False
+    """Never finish: repeat the last piece."""
+    healthy: bool = True
+    requests: list[GenerationRequest] = field(default_factory=list)
+    running: int = 0
+    tokenizer: StubTokenizer = field(default_factory=StubTokenizer)
+    started: bool = False
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            model_id="stub",
+            model_type="stub",
+            max_model_len=self.max_model_len,
+            slots=2,
+            device="cpu",
+            dtype="float32",
+            bundles=self.bundles,
+        )
+
+    def stats(self) -> EngineStats:
+        return EngineStats(running=self.running, waiting=0, steps=0)
+
+    async def start(self) -> None:
+        self.started = True
+
+    async def stop(self) -> None:
+        self.started = False
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationChunk]:
+        if self.refusal is not None:
+            raise self.refusal
+        self.requests.append(request)
+        self.running += 1
+        try:
+            steered, steers = 0, bool(request.plan.strengths())
+            for n, piece in enumerate(self.pieces):
+                steered += steers * len(piece)
+                last = n == len(self.pieces) - 1 and not self.endless
+                yield _chunk(piece, steered, FinishReason.STOP if last else None)
+                if self.failure is not None:
+                    raise self.failure
+            while self.endless:
+                await asyncio.sleep(0.005)
+                yield _chunk(self.pieces[-1], steered, None)
+        finally:
+            self.running -= 1
+
+
+def _chunk(text: str, steered: int, finish: FinishReason | None) -> GenerationChunk:
+    tokens = tuple(ord(c) for c in text)
+    return GenerationChunk(
+        text=text,
+        token_ids=tokens,
+        logprobs=tuple(-1.0 for _ in tokens),
+        finish_reason=finish,
+        tokens_steered=steered,
+    )
+
+
+@dataclass
+class StubClassifier:
+    """Harm potential by keyword: 0.95 for a category whose name is in the last turn, else 0.02."""
+
+    categories: tuple[str, ...] = ("toxicity", "gender_bias")
+    name: str = "stub:1"
+    failure: Exception | None = None
+    stall_seconds: float = 0.0
+    scores: Mapping[str, float] | None = None
+    """Returned whatever the input."""
+    calls: int = 0
+
+    def score(self, conversations: Sequence[Conversation]) -> list[dict[str, float]]:
+        self.calls += 1
+        if self.failure is not None:
+            raise self.failure
+        if self.stall_seconds:
+            time.sleep(self.stall_seconds)
+        if self.scores is not None:
+            return [dict(self.scores) for _ in conversations]
+        return [{c: 0.95 if c in turns[-1]["content"] else 0.02 for c in self.categories} for turns in conversations]
+
+
+@dataclass
+class StubScorer:
+    """A reply is as toxic as it says."""
+
+    name: str = "stub-scorer"
+    behaviours: tuple[str, ...] = ("toxicity",)
+    failure: Exception | None = None
+    score_of_all: float | None = None
+    seen: list[ScoredReply] = field(default_factory=list)
+
+    def score(self, replies: Sequence[ScoredReply]) -> list[dict[str, float]]:
+        self.seen.extend(replies)
+        if self.failure is not None:
+            raise self.failure
+        fixed = self.score_of_all
+        return [{"toxicity": (1.0 if "potato" in r.reply else 0.0) if fixed is None else fixed} for r in replies]

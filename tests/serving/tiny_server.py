@@ -1,0 +1,48 @@
+"""A server on the embedded engine with a tiny random Llama, made-up bundles and a stub classifier."""
+
+from __future__ import annotations
+
+import torch
+from tiny import hash_name
+from tiny_tokenizer import tiny_tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from breakers.fingerprint import fingerprint_model
+from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embedded_engine
+from server.state import ServerState, assemble
+from serving.bundles import three_bundles
+from serving.stubs import StubClassifier
+
+
+def tiny_chat_model(seed: int = 0) -> LoadedModel:
+    """A random Llama that chats in bytes."""
+    tokenizer = tiny_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim >= 2:
+                weight.normal_(0, 0.25, generator=torch.Generator().manual_seed(hash_name(name, seed)))
+    return LoadedModel(model=model, tokenizer=tokenizer, model_id="tiny")
+
+
+def tiny_state(**changes: object) -> ServerState:
+    """The server's parts around it, engine not started."""
+    loaded = tiny_chat_model()
+    bundles = three_bundles(fingerprint_model(loaded.model))
+    engine = load_embedded_engine(
+        EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=4)
+    )
+    parts = {"engine": engine, "bundles": bundles, "served_name": "scalpel-demo", "classifier": StubClassifier()}
+    return assemble(**(parts | changes))
