@@ -1,0 +1,81 @@
+"""`scalpel bundle`: look at a bundle, and verify everything that can be verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from breakers.bundles import Bundle, GateManifest
+
+BundlePath = Annotated[Path, typer.Argument(help="Bundle directory.")]
+
+
+def build() -> typer.Typer:
+    """The command group."""
+    group = typer.Typer(help="Bundles: interventions with everything needed to trust them.", no_args_is_help=True)
+    group.command("inspect")(inspect)
+    group.command("verify")(verify)
+    return group
+
+
+def inspect(
+    path: BundlePath,
+    as_json: Annotated[bool, typer.Option("--json", help="The manifest as JSON.")] = False,
+) -> None:
+    """Show what a bundle declares; it is verified first."""
+    from breakers.bundles import load_bundle
+
+    bundle = load_bundle(path)
+    typer.echo(bundle.manifest.model_dump_json(indent=2) if as_json else describe(bundle))
+
+
+def verify(
+    path: BundlePath,
+    model: Annotated[
+        str | None, typer.Option(help="Base model directory: also verify the fingerprint and the canary.")
+    ] = None,
+) -> None:
+    """Verify hashes, shapes and values; with --model also that it fits that model and acts as declared."""
+    from breakers.bundles import load_bundle
+
+    bundle = load_bundle(path)
+    typer.echo(f"{bundle.name}: format, weights hash, shapes and values verify")
+    if model is not None:
+        from server.cli.bundle_base import verify_on_model
+
+        cosine = verify_on_model(bundle, model)
+        typer.echo(f"{bundle.name}: fits {model}; canary cosine {cosine:.4f}")
+
+
+def describe(bundle: Bundle) -> str:
+    """A bundle in lines."""
+    manifest = bundle.manifest
+    lines = {
+        "name": bundle.name,
+        "kind": bundle.kind,
+        "behaviour": manifest.behaviour,
+        "category": manifest.category,
+        "description": manifest.description,
+        "scope": manifest.scope.value,
+        "sites": "; ".join(str(intervention.site) for intervention in bundle.interventions),
+        "gate": _gate_line(manifest.gate),
+        "strength_max": f"{manifest.strength_max:g}",
+        "dose_p95": f"{manifest.dose_p95:.3f}",
+        "base": f"{manifest.base.id} {manifest.base.fingerprint}",
+        "weights": manifest.weights_sha256,
+        "made from": "; ".join(f"{name} {digest}" for name, digest in manifest.made_from.items()),
+        "licence": manifest.licence,
+        "command": manifest.command,
+    }
+    metrics = [f"{m.name}: {m.value:.3f} [{m.low:.3f}, {m.high:.3f}], n = {m.n}" for m in manifest.metrics]
+    return "\n".join(f"{name + ':':14}{value}" for name, value in [*lines.items(), *(("metric", m) for m in metrics)])
+
+
+def _gate_line(gate: GateManifest | None) -> str:
+    if gate is None:
+        return "none: only on when asked"
+    curve = f"{gate.alpha_base:g} * sigmoid({gate.w:g} P + {gate.b:g})"
+    return f"{curve}, 0 below P = {gate.p_off:g}; P by {gate.classifier}"

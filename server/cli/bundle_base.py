@@ -1,0 +1,32 @@
+"""Verifying a bundle on its base model: the fingerprint, and the canary that proves that it acts as declared."""
+
+from __future__ import annotations
+
+from breakers.architectures import resolve_sites
+from breakers.bundles import Bundle, verify_base
+from breakers.bundles.canary import canary_cosine
+from breakers.errors import BundleIntegrityError
+from breakers.fingerprint import fingerprint_model
+from server.base_model import load_base
+
+CANARY_COSINE = 0.999
+"""In fp32 on any machine, the declared change of the logits is reproduced at least this well."""
+
+
+def verify_on_model(bundle: Bundle, model: str) -> float:
+    """The cosine between the declared and the observed change of the logits, in [-1, 1].
+
+    Raises:
+        ConfigError: the model cannot be loaded.
+        BaseMismatchError: the bundle was made on another model.
+        BundleIntegrityError: it does not act as declared.
+    """
+    base = load_base(model).model
+    verify_base(bundle, fingerprint_model(base))
+    cosine = canary_cosine(base, resolve_sites(base), bundle.bank_entry(), bundle.manifest.canary)
+    if not cosine >= CANARY_COSINE:
+        raise BundleIntegrityError(
+            f"bundle {bundle.name!r} does not act as declared: its canary's cosine is {cosine:.4f}; "
+            f"wanted at least {CANARY_COSINE}"
+        )
+    return cosine

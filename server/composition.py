@@ -1,0 +1,180 @@
+"""The composition root of the server: from a configuration to the parts of a running one.
+
+The only place that knows which engine, classifier and scorer there are. Refuses to start with a bundle that does
+not fit the model, or a gate without its harm potential.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from breakers.bundles import Bundle, load_bundle, verify_base
+from breakers.errors import BaseMismatchError
+from breakers.fingerprint import fingerprint_model
+from breakers.scoring import HarmScorer
+from classifiers import build_classifier
+from classifiers.base import HarmClassifier
+from server.base_model import load_base
+from server.config import ServerConfig
+from server.errors import ConfigError
+from server.state import ServerState, assemble
+
+if TYPE_CHECKING:
+    from server.engines.base import Engine
+    from server.engines.embedded import LoadedModel
+
+logger = logging.getLogger(__name__)
+
+NONE = "none"
+"""The word for "no such part" in a configuration."""
+DEMO_SCORER = "demo"
+
+
+def build_server(config: ServerConfig) -> ServerState:
+    """Everything that `config` asks for, loaded and checked; nothing runs yet.
+
+    Raises:
+        ConfigError: the parts do not fit each other.
+        BreakersError: a bundle cannot be read or trusted, or was made on another model.
+        ClassifiersError: the classifier or the scorer cannot be built.
+    """
+    classifier = _classifier(config)
+    loaded = load_base(_model_path(config), config.engine.dtype)
+    bundles = load_bundles(bundle_paths(config))
+    _verify_bases(bundles, fingerprint_model(loaded.model), config.accept_base_mismatch)
+    state = assemble(
+        engine=_engine(config, loaded, bundles),
+        bundles=bundles,
+        served_name=config.name,
+        classifier=classifier,
+        classifier_timeout_seconds=config.classifier.timeout_seconds,
+        scorer=_scorer(config),
+        scoring_rate=config.output_scoring.rate,
+        body_limit=config.body_limit,
+    )
+    _warn_of_foreign_gates(bundles, classifier)
+    _log_start(config, state)
+    return state
+
+
+def bundle_paths(config: ServerConfig) -> list[Path]:
+    """Where the bundles of a configuration are: the named ones, else those packaged with the demo model."""
+    if config.bundles is not None:
+        return list(config.bundles)
+    if config.model is not None:
+        return []
+    from breakers.demo import bundles_path
+
+    return sorted(path for path in bundles_path().iterdir() if path.is_dir())
+
+
+def load_bundles(paths: Sequence[Path]) -> tuple[Bundle, ...]:
+    """Load and verify bundles, in order.
+
+    Raises:
+        BundleError: one cannot be read or trusted.
+        ConfigError: two share a name.
+    """
+    bundles = tuple(load_bundle(path) for path in paths)
+    seen: dict[str, Bundle] = {}
+    for bundle in bundles:
+        if bundle.name in seen:
+            raise ConfigError(f"{seen[bundle.name].source} and {bundle.source} are both called {bundle.name!r}")
+        seen[bundle.name] = bundle
+    return bundles
+
+
+def _model_path(config: ServerConfig) -> str:
+    if config.model is not None:
+        return config.model
+    from breakers.demo import model_path
+
+    return str(model_path())
+
+
+def _verify_bases(bundles: Sequence[Bundle], fingerprint: str, accepted: Sequence[str]) -> None:
+    unknown = sorted(set(accepted) - {bundle.name for bundle in bundles})
+    if unknown:
+        loaded = ", ".join(bundle.name for bundle in bundles) or "none"
+        raise ConfigError(f"a base mismatch is accepted for {', '.join(unknown)}, but loaded bundles are: {loaded}")
+    for bundle in bundles:
+        try:
+            verify_base(bundle, fingerprint)
+        except BaseMismatchError as mismatch:
+            if bundle.name not in accepted:
+                raise
+            logger.warning("accepted on request: %s", mismatch)
+
+
+def _engine(config: ServerConfig, loaded: LoadedModel, bundles: Sequence[Bundle]) -> Engine:
+    from server.engines.embedded import EmbeddedEngineConfig, load_embedded_engine
+    from server.engines.embedded.errors import EmbeddedLoadError
+
+    section = config.engine
+    try:
+        settings = EmbeddedEngineConfig(
+            model=loaded,
+            bundles=tuple(bundle.bank_entry() for bundle in bundles),
+            device=section.device,
+            dtype=section.dtype,
+            slots=section.slots,
+            max_model_len=section.max_model_len,
+            deterministic=section.deterministic,
+            queue_size=section.queue_size,
+        )
+        return load_embedded_engine(settings)
+    except EmbeddedLoadError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _classifier(config: ServerConfig) -> HarmClassifier | None:
+    if config.classifier.member == NONE:
+        return None
+    return build_classifier(config.classifier.member, path=config.classifier.path)
+
+
+def _scorer(config: ServerConfig) -> HarmScorer | None:
+    name = config.output_scoring.scorer
+    if name is None:
+        name = DEMO_SCORER if config.model is None else NONE
+    if name == NONE:
+        return None
+    from classifiers.scorers import build_scorer
+
+    return build_scorer(name)
+
+
+def _warn_of_foreign_gates(bundles: Sequence[Bundle], classifier: HarmClassifier | None) -> None:
+    for bundle in bundles:
+        gate = bundle.manifest.gate
+        if gate is not None and classifier is not None and gate.classifier != classifier.name:
+            logger.warning(
+                "the gate of %s was fitted on classifier %s, and %s is loaded",
+                bundle.name,
+                gate.classifier,
+                classifier.name,
+            )
+
+
+def _log_start(config: ServerConfig, state: ServerState) -> None:
+    info = state.engine.info
+    logger.info(
+        "model: %s as %s (%s, %s, %s), %d slots of %d tokens",
+        info.model_id,
+        config.name,
+        info.model_type,
+        info.device,
+        info.dtype,
+        info.slots,
+        info.max_model_len,
+    )
+    for bundle in state.planner.bundles.values():
+        default = "gate decides" if bundle.gate is not None else "off unless asked"
+        logger.info("bundle: %s (%s, harm potential of %s, %s)", bundle.name, bundle.kind, bundle.category, default)
+    if not state.bundles:
+        logger.info("bundles: none; the model runs unmodified")
+    logger.info("classifier: %s", state.classifier.classifier.name if state.classifier is not None else NONE)
+    logger.info("output scoring: %s", state.outputs.scorer.name if state.outputs is not None else NONE)
