@@ -111,7 +111,7 @@ class ChatService:
         room = limit - prompt_tokens
         if room < 1:
             raise ContextLengthError(
-                f"the prompt has {prompt_tokens} tokens; this model's context holds {limit}, prompt and reply together",
+                f"the prompt has {prompt_tokens} tokens; this model holds {limit}, prompt and reply together",
                 param="messages",
                 code="context_length_exceeded",
             )

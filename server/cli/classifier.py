@@ -35,8 +35,9 @@ def score(
     """Write one JSON object a line: `harm_potential` (the highest) and `categories`."""
     from classifiers import build_classifier
 
+    lines = _lines(file)
     classifier = build_classifier(member, path=path)
-    for conversations in _batches(_conversations(_lines(file), file)):
+    for conversations in _batches(_conversations(lines, file)):
         for scored in score_lines(classifier, conversations):
             typer.echo(json.dumps(scored))
 

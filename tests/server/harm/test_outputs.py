@@ -1,0 +1,82 @@
+"""Output scoring: counted by category and by whether a bundle acted, and never in anybody's way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from serving.stubs import StubScorer
+
+from breakers.scoring import ScoredReply
+from server.harm.outputs import QUEUE_LIMIT, FinishedReply, OutputScoring
+from server.metrics import Metrics
+
+
+def reply(text: str, *categories: str) -> FinishedReply:
+    scored = ScoredReply(messages=[{"role": "user", "content": "hi"}], reply=text)
+    return FinishedReply(scored=scored, applied_categories=frozenset(categories))
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+@asynccontextmanager
+async def running(scorer: StubScorer, metrics: Metrics, rate: float = 1.0) -> AsyncIterator[OutputScoring]:
+    outputs = OutputScoring(scorer, metrics, rate=rate)
+    await outputs.start()
+    try:
+        yield outputs
+    finally:
+        await outputs.stop()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics([], [], ["toxicity"])
+
+
+async def test_harm_is_counted_with_and_without_intervention(metrics: Metrics) -> None:
+    async with running(StubScorer(), metrics) as outputs:
+        for finished in (reply("lazy potato"), reply("hello"), reply("fine", "toxicity"), reply("ok", "gender_bias")):
+            outputs.offer(finished)
+        await outputs.settled()
+    scored = {
+        a: value(metrics, "scalpel_outputs_scored_total", category="toxicity", applied=a) for a in ("true", "false")
+    }
+    harmful = {
+        a: value(metrics, "scalpel_harmful_outputs_total", category="toxicity", applied=a) for a in ("true", "false")
+    }
+    assert scored == {"true": 1, "false": 3}
+    assert harmful == {"true": 0, "false": 1}
+
+
+@pytest.mark.parametrize("scorer", [StubScorer(failure=RuntimeError("no")), StubScorer(score_of_all=math.nan)])
+async def test_a_failing_scorer_costs_its_scores_only(metrics: Metrics, scorer: StubScorer) -> None:
+    async with running(scorer, metrics) as outputs:
+        outputs.offer(reply("lazy potato"))
+        await outputs.settled()
+        scorer.failure, scorer.score_of_all = None, None
+        outputs.offer(reply("lazy potato"))
+        await outputs.settled()
+    assert value(metrics, "scalpel_outputs_unscored_total", reason="scorer_failed") == 1
+    assert value(metrics, "scalpel_outputs_scored_total", category="toxicity", applied="false") == 1
+
+
+async def test_a_full_queue_drops_and_counts(metrics: Metrics) -> None:
+    outputs = OutputScoring(StubScorer(), metrics, rate=1.0)
+    for _ in range(QUEUE_LIMIT + 3):
+        outputs.offer(reply("hello"))
+    assert value(metrics, "scalpel_outputs_unscored_total", reason="queue_full") == 3
+
+
+@pytest.mark.parametrize(("rate", "low", "high"), [(0.0, 0, 0), (0.5, 60, 140), (1.0, 200, 200)])
+async def test_the_rate_samples(metrics: Metrics, rate: float, low: int, high: int) -> None:
+    scorer = StubScorer()
+    async with running(scorer, metrics, rate) as outputs:
+        for _ in range(200):
+            outputs.offer(reply("hello"))
+        await outputs.settled()
+    assert low <= len(scorer.seen) <= high
