@@ -22,11 +22,13 @@ class StopMatcher:
         if not self._stops:
             return text
         text = self._held + text
-        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
             self.stopped = True
             self._held = ""
-            return text[: min(found)]
+            # The one that is complete first, as if the text had come character by character.
+            _, start = min(found)
+            return text[:start]
         keep = self._overlap(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
