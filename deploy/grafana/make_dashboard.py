@@ -132,7 +132,7 @@ PANELS = (
     ),
     Panel(
         title="Classifier failures and unscored replies",
-        text="Inputs per second that ran at full strength for lack of a harm potential; replies without a harm score.",
+        text="Per second: inputs without a harm potential (they ran at full strength), replies without a harm score.",
         unit="reqps",
         queries=(
             ("classifier: {{reason}}", f"sum by (reason) ({rate('scalpel_classifier_failures_total')})"),
