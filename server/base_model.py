@@ -17,8 +17,12 @@ def load_base(directory: str, dtype: str = "float32") -> LoadedModel:
     Raises:
         ConfigError: there is no such model directory, or it cannot be read.
     """
+    from transformers.utils import logging as transformers_logging
+
     from server.engines.embedded import EmbeddedLoadError, load_model
 
+    # Its bars would break the log's lines.
+    transformers_logging.disable_progress_bar()
     try:
         return load_model(Path(directory), dtype=dtype)
     except EmbeddedLoadError as error:

@@ -92,7 +92,10 @@ def _model_path(config: ServerConfig) -> str:
         return config.model
     from breakers.demo import model_path
 
-    return str(model_path())
+    try:
+        return str(model_path())
+    except FileNotFoundError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _verify_bases(bundles: Sequence[Bundle], fingerprint: str, accepted: Sequence[str]) -> None:
@@ -163,7 +166,7 @@ def _log_start(config: ServerConfig, state: ServerState) -> None:
     info = state.engine.info
     logger.info(
         "model: %s as %s (%s, %s, %s), %d slots of %d tokens",
-        info.model_id,
+        config.model or "the packaged demo model",
         config.name,
         info.model_type,
         info.device,
