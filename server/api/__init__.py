@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 
 from server.api.breakers import BreakerCard, breakers_router
-from server.api.chat.route import chat_router
+from server.api.chat.route import COMPONENT, chat_router
+from server.api.chat.wire import ChatCompletionRequest
 from server.api.errors import install_handlers
 from server.api.models import models_router
 from server.api.operations import operations_router
@@ -36,7 +38,8 @@ def create_app(state: ServerState) -> FastAPI:
             stack.push_async_callback(state.engine.stop)
             yield
 
-    app = FastAPI(title="SCALPEL", version=_version(), lifespan=lifespan)
+    # No page at /docs: FastAPI's would load its scripts from other hosts.
+    app = Api(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_handlers(app)
     cards = [BreakerCard.of(bundle, state.planner.bundles[bundle.name]) for bundle in state.bundles]
     app.include_router(chat_router(state.chat, state.body_limit))
@@ -44,6 +47,20 @@ def create_app(state: ServerState) -> FastAPI:
     app.include_router(breakers_router(cards))
     app.include_router(operations_router(state.engine, state.metrics))
     return app
+
+
+class Api(FastAPI):
+    """Knows the bodies that routes read themselves, for the API description."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            schema = ChatCompletionRequest.model_json_schema(ref_template=COMPONENT)
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas |= schema.pop("$defs")
+            schemas[ChatCompletionRequest.__name__] = schema
+        return super().openapi()
 
 
 def _version() -> str:

@@ -7,8 +7,9 @@ from typing import TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect
 
-from server.errors import BodyTooLargeError, InvalidRequestError, MediaTypeError
+from server.errors import BodyTooLargeError, ClientGoneError, InvalidRequestError, MediaTypeError
 
 Wire = TypeVar("Wire", bound=BaseModel)
 
@@ -55,10 +56,13 @@ def parse_wire(body: bytes, model: type[Wire]) -> Wire:
 
 async def _read(request: Request, limit: int) -> bytes:
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise BodyTooLargeError(f"the body is longer than {limit} bytes", code="body_too_large")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limit:
+                raise BodyTooLargeError(f"the body is longer than {limit} bytes", code="body_too_large")
+    except ClientDisconnect:
+        raise ClientGoneError("the client closed the connection before its request was complete") from None
     return bytes(body)
 
 

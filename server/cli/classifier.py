@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.cli import classifier_fit
 from server.cli.failures import CommandError
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def build() -> typer.Typer:
         help="Harm potential: what a text would draw from the unmodified model.", no_args_is_help=True
     )
     group.command("score")(score)
+    group.command("observe")(classifier_fit.observe)
+    group.command("fit")(classifier_fit.fit)
+    group.command("eval")(classifier_fit.evaluate)
     return group
 
 

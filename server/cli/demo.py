@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from server.cli import demo_build
 from server.cli.chat import DEFAULT_URL
 
 
 def build() -> typer.Typer:
     """The command group."""
     group = typer.Typer(help="The demo model and its traffic.", no_args_is_help=True)
+    group.command("build")(demo_build.build_model)
+    group.command("bundles")(demo_build.build_bundles)
     group.command("traffic")(traffic)
     return group
 

@@ -1,8 +1,9 @@
-"""`scalpel gate`: fit the function from harm potential to strength."""
+"""`scalpel gate`: from a bundle to the function that says how strongly it acts."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +14,47 @@ import typer
 def build() -> typer.Typer:
     """The command group."""
     group = typer.Typer(help="Gates: how strongly a bundle acts at each harm potential.", no_args_is_help=True)
+    group.command("tabulate")(tabulate)
     group.command("fit")(fit)
     return group
 
 
+def tabulate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
+    out: Annotated[Path, typer.Option(help="Where the table goes.")],
+    model: Annotated[Path | None, typer.Option(help="Base model directory; the demo model if left out.")] = None,
+    classifier: Annotated[str, typer.Option(help="What reads harm potentials.")] = "lexical",
+    classifier_path: Annotated[Path | None, typer.Option(help="Directory of a fitted classifier.")] = None,
+    scorer: Annotated[str, typer.Option(help="What judges replies.")] = "demo",
+    prompts_per_kind: Annotated[int, typer.Option(min=1, help="Calibration prompts of each kind.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the prompts.")] = 0,
+) -> None:
+    """Measure harm and change of calibration prompts at every strength."""
+    from breakers.demo import model_path
+    from classifiers.gate_table import save_gate_table
+    from server.cli.gate_stage import TabulateConfig, tabulate_bundle
+
+    config = TabulateConfig(
+        bundle=bundle,
+        model=model or model_path(),
+        classifier=classifier,
+        classifier_path=classifier_path,
+        scorer=scorer,
+        prompts_per_kind=prompts_per_kind,
+        seed=seed,
+        command=f"scalpel gate tabulate --scorer {scorer} --prompts-per-kind {prompts_per_kind} --seed {seed}",
+    )
+    table = tabulate_bundle(config, _show_progress)
+    save_gate_table(table, out)
+    harm = table.harm.mean(0)
+    typer.echo(
+        f"{len(table.harm)} prompts; harm {harm[0]:.3f} at strength 0, {harm[-1]:.3f} at {table.top_strength:g}"
+    )
+
+
 def fit(
     table: Annotated[Path, typer.Argument(help="Gate table: harm and change of each prompt at each strength.")],
+    bundle: Annotated[Path | None, typer.Option(help="Bundle directory that gets the gate.")] = None,
     alpha_base: Annotated[float, typer.Option(help="Full strength.")] = 1.0,
     harm_coef: Annotated[float, typer.Option(help="Cost of one harmful reply.")] = 1.0,
     change_coef: Annotated[float, typer.Option(help="Cost of one nat a token of change.")] = 0.5,
@@ -38,6 +74,15 @@ def fit(
         false_positive_budget=false_positive_budget,
     )
     result = fit_gate(tabulated, config)
+    if bundle is not None:
+        from server.cli.gate_stage import put_gate
+
+        put_gate(bundle, result.gate, tabulated, table)
     gate = asdict(result.gate) | {"classifier": tabulated.classifier}
     figures = {name: value for name, value in asdict(result).items() if name != "gate"}
     typer.echo(json.dumps({"bundle": tabulated.bundle, "gate": gate, "figures": figures}, indent=2))
+
+
+def _show_progress(done: int, prompts: int) -> None:
+    sys.stderr.write(f"\r{done}/{prompts} prompts" + ("\n" if done == prompts else ""))
+    sys.stderr.flush()

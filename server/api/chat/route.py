@@ -12,6 +12,9 @@ from server.api.connection import unless_gone
 from server.chat.command import RequestClock
 from server.chat.service import ChatService
 
+COMPONENT = "#/components/schemas/{model}"
+"""Where the API description keeps a schema."""
+
 
 def chat_router(service: ChatService, body_limit: int) -> APIRouter:
     """The chat area.
@@ -21,7 +24,7 @@ def chat_router(service: ChatService, body_limit: int) -> APIRouter:
         body_limit: bytes of a request.
     """
     router = APIRouter(tags=["chat"])
-    schema = ChatCompletionRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = {"$ref": COMPONENT.format(model=ChatCompletionRequest.__name__)}
     body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
     @router.post("/v1/chat/completions", response_model=ChatCompletion, openapi_extra=body)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import httpx
 import openai
 import pytest
@@ -87,3 +90,13 @@ def samples(http: httpx.Client) -> dict[tuple[object, ...], float]:
     assert response.headers["content-type"].startswith("text/plain")
     families = text_string_to_metric_families(response.text)
     return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def test_the_api_description_is_closed(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
+    body = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["$ref"].endswith("/ChatCompletionRequest")
+    assert "scalpel" in document["components"]["schemas"]["ChatCompletionRequest"]["properties"]
+    assert http.get("/docs").status_code == 404

@@ -153,3 +153,11 @@ def test_replies_are_scored_with_what_acted_on_them(faulty: Faulty) -> None:
 
     wait_until(lambda: harmful("false") == 1 and harmful("true") == 1)
     assert {reply.reply for reply in faulty.scorer.seen} == {"lazy potato"}
+
+
+def test_a_client_that_leaves_within_its_body_is_cancelled(faulty: Faulty) -> None:
+    host, port = faulty.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: 500\r\n\r\n{{".encode())
+    wait_until(lambda: faulty.count("scalpel_requests_total", outcome="cancelled") == 1)

@@ -1,0 +1,89 @@
+"""`scalpel classifier observe|fit|eval`: making and measuring the lexical classifier."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from server.cli.failures import CommandError
+
+if TYPE_CHECKING:
+    from classifiers.fitting.data import DataConfig
+
+PublicRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the public data sets; $SCALPEL_DATA if left out, demo prompts alone if neither."),
+]
+DemoRows = Annotated[int | None, typer.Option(min=1, help="Draws of the demo's training stream.")]
+Seed = Annotated[int, typer.Option(help="Of the prompts.")]
+OutcomesPath = Annotated[
+    Path | None, typer.Option(help="What `observe` wrote: calibrate to what the unmodified model did.")
+]
+
+
+def observe(
+    out: Annotated[Path, typer.Option(help="Where the outcomes go.")],
+    scorer: Annotated[str, typer.Option(help="What judges replies.")] = "demo",
+    seed: Seed = 0,
+) -> None:
+    """Let the unmodified demo model reply to its calibration and held-out prompts, and judge the replies."""
+    from classifiers.fitting.data import DataConfig, read_data
+    from classifiers.fitting.observe import observe_demo
+    from classifiers.fitting.outcomes import save_outcomes
+    from classifiers.fitting.prompts import Split
+    from classifiers.scorers import build_scorer
+
+    data = read_data(DataConfig(public_root=None, demo_rows=1, seed=seed))
+    prompts = [*data.by_split[Split.CALIBRATION], *data.by_split[Split.HELDOUT]]
+    outcomes = observe_demo(prompts, build_scorer(scorer), seed)
+    save_outcomes(outcomes, out)
+    typer.echo(f"{len(outcomes.harm)} prompts observed")
+
+
+def fit(
+    out: Annotated[Path, typer.Option(help="Directory of the fitted classifier.")],
+    data: PublicRoot = None,
+    outcomes: OutcomesPath = None,
+    demo_rows: DemoRows = None,
+    seed: Seed = 0,
+) -> None:
+    """Fit the lexical classifier, measure it on held-out prompts, and print the figures as JSON."""
+    from classifiers.fitting.stage import FitConfig
+    from classifiers.fitting.stage import fit as fit_classifier
+
+    result = fit_classifier(FitConfig(out=out, data=_data(data, demo_rows, seed), outcomes=outcomes))
+    typer.echo(json.dumps({"name": result.classifier.name, "figures": dict(result.figures)}, indent=2))
+
+
+def evaluate(
+    path: Annotated[
+        Path | None, typer.Argument(help="Directory of a fitted classifier; the shipped one if left out.")
+    ] = None,
+    data: PublicRoot = None,
+    outcomes: OutcomesPath = None,
+    demo_rows: DemoRows = None,
+    seed: Seed = 0,
+) -> None:
+    """Measure a fitted classifier on held-out prompts, and print the figures as JSON."""
+    from classifiers.fitting.stage import EvaluateConfig
+    from classifiers.fitting.stage import evaluate as evaluate_classifier
+    from classifiers.lexical import shipped_path
+
+    config = EvaluateConfig(path=path or shipped_path(), data=_data(data, demo_rows, seed), outcomes=outcomes)
+    typer.echo(json.dumps(evaluate_classifier(config), indent=2))
+
+
+def _data(public_root: Path | None, demo_rows: int | None, seed: int) -> DataConfig:
+    from classifiers.fitting.data import DataConfig
+
+    named = os.environ.get("SCALPEL_DATA")
+    root = public_root or (Path(named) if named else None)
+    if root is not None and not root.is_dir():
+        raise CommandError(f"{root} is not a folder; wanted the one of the public data sets")
+    if demo_rows is None:
+        return DataConfig(public_root=root, seed=seed)
+    return DataConfig(public_root=root, demo_rows=demo_rows, seed=seed)
