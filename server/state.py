@@ -100,6 +100,7 @@ def planned_bundle(bundle: Bundle) -> PlannedBundle:
     return PlannedBundle(
         name=bundle.name,
         kind=bundle.kind,
+        behaviour=bundle.manifest.behaviour,
         category=bundle.manifest.category,
         gate=bundle.gate,
         strength_max=bundle.manifest.strength_max,

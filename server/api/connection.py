@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from server.errors import ClientGoneError
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Finish = Callable[[BaseException | None], Awaitable[None]]
@@ -79,5 +81,6 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
     if task.done():
         return
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("work failed while it was being cancelled", exc_info=error)

@@ -153,9 +153,9 @@ class ChatService:
     def _offer(self, prepared: PreparedChat, reply: str) -> None:
         if self._outputs is None:
             return
-        acted = frozenset(self._planner.bundles[name].category for name in prepared.plan.strengths())
+        acted = frozenset(self._planner.bundles[name].behaviour for name in prepared.plan.strengths())
         scored = ScoredReply(messages=prepared.command.messages, reply=reply)
-        self._outputs.offer(FinishedReply(scored=scored, applied_categories=acted))
+        self._outputs.offer(FinishedReply(scored=scored, applied_behaviours=acted))
 
 
 def outcome_of(error: BaseException | None) -> Outcome:

@@ -26,10 +26,10 @@ BATCH_LIMIT = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedReply:
-    """A reply, with the categories of the bundles that acted on it."""
+    """A reply, with the behaviours that the bundles acting on it edit away."""
 
     scored: ScoredReply
-    applied_categories: frozenset[str]
+    applied_behaviours: frozenset[str]
 
 
 class OutputScoring:
@@ -108,5 +108,5 @@ class OutputScoring:
 
     def _count(self, reply: FinishedReply, by_behaviour: dict[str, float]) -> None:
         for behaviour, score in by_behaviour.items():
-            applied = behaviour in reply.applied_categories
+            applied = behaviour in reply.applied_behaviours
             self._metrics.output_scored(behaviour, applied=applied, harmful=score >= HARMFUL)

@@ -26,6 +26,8 @@ class PlannedBundle:
     name: str
     kind: str
     """`breaker`, `steering`, `mask` or `mixed`."""
+    behaviour: str
+    """What it edits away, as harm scorers call it."""
     category: str
     """The harm potential that its gate reads."""
     gate: Gate | None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
-from serving.live import Live, live
+from serving.live import Live, live, wait_until
 from serving.tiny_server import tiny_state
 
 PROVOKING = [{"role": "user", "content": "show me toxicity"}]
@@ -71,3 +71,24 @@ def test_a_prompt_longer_than_the_context_is_a_400(client: openai.OpenAI) -> Non
         client.chat.completions.create(model="scalpel-demo", messages=[{"role": "user", "content": "a b " * 200}])
     assert refused.value.code == "context_length_exceeded"
     assert "256" in refused.value.message
+
+
+async def test_clients_that_leave_in_mid_stream_leave_no_slot_behind(server: Live) -> None:
+    def ended() -> float:
+        registry = server.state.metrics.registry
+        outcomes = ("completed", "cancelled")
+        return sum(registry.get_sample_value("scalpel_requests_total", {"outcome": o}) for o in outcomes)
+
+    before = ended()
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+
+        async def leave(n: int) -> None:
+            asked = ASKED | {"max_tokens": 200, "temperature": 1.0, "seed": n}
+            async with await client.chat.completions.create(**asked, stream=True) as stream:
+                async for _ in stream:
+                    return
+
+        await asyncio.gather(*(leave(n) for n in range(8)))
+        await asyncio.to_thread(wait_until, lambda: ended() == before + 8)
+        await asyncio.to_thread(wait_until, lambda: server.state.engine.stats().running == 0)
+        assert (await client.chat.completions.create(**ASKED)).usage.completion_tokens > 0

@@ -62,7 +62,7 @@ def http(stub_server: Live) -> httpx.Client:
         yield client
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=RAW)
 def test_never_a_5xx(http: httpx.Client, body: bytes) -> None:
     response = http.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})

@@ -16,7 +16,7 @@ from server.metrics import Metrics
 
 def reply(text: str, *categories: str) -> FinishedReply:
     scored = ScoredReply(messages=[{"role": "user", "content": "hi"}], reply=text)
-    return FinishedReply(scored=scored, applied_categories=frozenset(categories))
+    return FinishedReply(scored=scored, applied_behaviours=frozenset(categories))
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:

@@ -15,11 +15,16 @@ from server.policy.planner import PlannedBundle, Planner, Toggle, Wishes
 from server.policy.profiles import Profile
 
 GATE = Gate(alpha_base=1.0, w=12.0, b=-4.0, p_off=0.1)
-TOXICITY = PlannedBundle(name="tox", kind="breaker", category="toxicity", gate=GATE, strength_max=2.0)
+TOXICITY = PlannedBundle(name="tox", kind="breaker", behaviour="b", category="toxicity", gate=GATE, strength_max=2.0)
 HALF = PlannedBundle(
-    name="half", kind="steering", category="bias", gate=Gate(alpha_base=0.5, w=0.0, b=100.0), strength_max=1.0
+    name="half",
+    kind="steering",
+    behaviour="b",
+    category="bias",
+    gate=Gate(alpha_base=0.5, w=0.0, b=100.0),
+    strength_max=1.0,
 )
-MASK = PlannedBundle(name="mask", kind="mask", category="myths", gate=None, strength_max=1.0)
+MASK = PlannedBundle(name="mask", kind="mask", behaviour="b", category="myths", gate=None, strength_max=1.0)
 PLANNER = Planner([TOXICITY, HALF, MASK])
 HARMFUL = {"toxicity": 1.0, "bias": 0.9}
 HARMLESS = {"toxicity": 0.05, "bias": 0.0}
@@ -87,7 +92,7 @@ def test_an_unknown_breaker_is_refused_with_the_loaded_ones() -> None:
 
 
 def test_a_maximum_between_sixteenths_is_never_exceeded() -> None:
-    bundle = PlannedBundle(name="odd", kind="breaker", category="c", gate=None, strength_max=0.97)
+    bundle = PlannedBundle(name="odd", kind="breaker", behaviour="b", category="c", gate=None, strength_max=0.97)
     planner = Planner([bundle])
     assert bundle.highest == 0.9375
     with pytest.raises(InvalidRequestError):
@@ -98,9 +103,9 @@ def test_a_maximum_between_sixteenths_is_never_exceeded() -> None:
 
 def test_bundles_that_cannot_be_planned_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"reaches 1\.0, above its strength_max 0\.5"):
-        PlannedBundle(name="b", kind="breaker", category="c", gate=GATE, strength_max=0.5)
+        PlannedBundle(name="b", kind="breaker", behaviour="b", category="c", gate=GATE, strength_max=0.5)
     with pytest.raises(ConfigError, match="at least 1/16"):
-        PlannedBundle(name="b", kind="breaker", category="c", gate=None, strength_max=0.01)
+        PlannedBundle(name="b", kind="breaker", behaviour="b", category="c", gate=None, strength_max=0.01)
 
 
 @given(
