@@ -48,6 +48,8 @@ class BreakerTrainingConfig:
     patience: int = 6
     """Evaluations without improvement before stopping."""
     validation_share: float = 0.15
+    validation_limit: int = 128
+    """Most pairs, and most benign samples, held out for validation."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -118,8 +120,8 @@ class _Trainer:
         self._model, self._sites, self._config = model, sites, config
         self._random = random.Random(config.seed)
         self._pad = _pad_token(model)
-        self._pairs, self._validation_pairs = _split(pairs, "pairs", config.validation_share, self._random)
-        self._benign, self._validation_benign = _split(benign, "benign", config.validation_share, self._random)
+        self._pairs, self._validation_pairs = _split(pairs, "pairs", config, self._random)
+        self._benign, self._validation_benign = _split(benign, "benign", config, self._random)
         self._downs, self._ups = self._initial_tensors()
 
     def run(self, on_evaluation: Callable[[Evaluation], None] | None) -> BreakerTrainingResult:
@@ -209,8 +211,10 @@ class _Trainer:
 T = TypeVar("T")
 
 
-def _split(items: Sequence[T], what: str, share: float, draw: random.Random) -> tuple[list[T], list[T]]:
-    held = max(1, round(len(items) * share))
+def _split(
+    items: Sequence[T], what: str, config: BreakerTrainingConfig, draw: random.Random
+) -> tuple[list[T], list[T]]:
+    held = max(1, min(config.validation_limit, round(len(items) * config.validation_share)))
     if len(items) - held < 1:
         raise InterventionError(f"{len(items)} {what}; wanted at least 2, to hold some out for validation")
     shuffled = draw.sample(list(items), len(items))
