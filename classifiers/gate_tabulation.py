@@ -1,4 +1,4 @@
-"""Running the model for a `GateTable`: every calibration prompt at every strength level, in batches, in plain PyTorch.
+"""Running the model for a `GateTable`: every calibration prompt at every strength level, in batches of plain PyTorch.
 
 Replies are greedy. The teacher-forced pass that measures change starts steering at the last prompt token, as
 generation does.

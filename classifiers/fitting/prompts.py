@@ -32,15 +32,18 @@ class LabelledPrompt:
     """A text, and what is known about the replies that it draws."""
 
     text: str
+    """The last user turn: what is fitted on, deduplicated and split by."""
     labels: Mapping[str, bool]
     """Category -> whether a reply is expected to show it. Categories that are not named are unknown."""
     source: str
     """Name of the data set."""
+    before: Conversation = ()
+    """The turns before the last one; scored with it, not fitted on."""
 
     @property
     def conversation(self) -> Conversation:
-        """The prompt as one user turn."""
-        return [{"role": "user", "content": self.text}]
+        """The whole conversation."""
+        return [*self.before, {"role": "user", "content": self.text}]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,6 @@ def _fit_one(
         raise FitError(
             f"category {category!r} has {int(labels.sum())} positive of {len(labels)} prompts; wanted both"
         )
-    model = LogisticRegression(C=regularisation, solver="liblinear", random_state=seed, tol=1e-3, max_iter=200)
+    model = LogisticRegression(C=regularisation, solver="liblinear", random_state=seed, tol=1e-2, max_iter=200)
     model.fit(matrix, labels, sample_weight=importance)
     return model.coef_[0].astype(np.float32), np.float32(model.intercept_[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from classifiers.errors import ArtifactError
+from classifiers.lexical.hashing import FeatureGroup, Hashing, Unit
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -23,12 +24,24 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FeatureGroupCard(_Strict):
+    """`FeatureGroup`, as written."""
+
+    unit: Unit
+    orders: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(min_length=1)
+    weight: float = Field(gt=0)
+
+
 class HashingCard(_Strict):
     """`Hashing`, as written."""
 
     bits: int = Field(ge=8, le=22)
-    character_orders: tuple[int, ...]
-    word_orders: tuple[int, ...]
+    groups: tuple[FeatureGroupCard, ...] = Field(min_length=1)
+
+    def hashing(self) -> Hashing:
+        """The settings as the hasher takes them."""
+        groups = tuple(FeatureGroup(unit=g.unit, orders=g.orders, weight=g.weight) for g in self.groups)
+        return Hashing(bits=self.bits, groups=groups)
 
 
 class ConversationCard(_Strict):

@@ -1,14 +1,16 @@
 """Text to hashed n-gram features: the same function in fitting and at run time, vectorised over bytes.
 
-Words (runs of letters, digits and apostrophes) and their bi- and trigrams, and character n-grams within the padded
-text, each hashed to one of 2^bits buckets with a 64-bit polynomial hash and a multiplicative finish. A feature is
-present or not; each of the two groups is scaled to Euclidean length 1 (before collisions between the groups).
+Features come in groups: words (runs of letters, digits and apostrophes) and their n-grams, and character n-grams
+within the padded text, each hashed to one of 2^bits buckets with a 64-bit polynomial hash and a multiplicative
+finish. A feature is present or not; each group is scaled to Euclidean length `weight` (before collisions between
+the groups), so that single words keep their say in a long text.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8, UInt64
@@ -17,6 +19,8 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _WORD_PRIME = np.uint64(0xC2B2AE3D27D4EB4F)
 _FINISH = np.uint64(0xD6E8FEB86659FD93)
 _BITS = 64
+_WORD_SALT = 100
+_PADDING = 2
 
 
 def _fold_table() -> bytes:
@@ -34,14 +38,38 @@ def _word_table() -> UInt8[np.ndarray, " byte_value"]:
     return np.array([chr(b).isalnum() or b == ord("'") if b < 128 else True for b in range(256)], dtype=np.uint8)
 
 
+class Unit(StrEnum):
+    """What an n-gram is made of."""
+
+    WORD = "word"
+    CHARACTER = "character"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureGroup:
+    """N-grams that are scaled together."""
+
+    unit: Unit
+    orders: tuple[int, ...]
+    """n of the n-grams, each at least 1."""
+    weight: float
+    """Euclidean length of the group's features, above 0."""
+
+
+DEFAULT_GROUPS = (
+    FeatureGroup(unit=Unit.WORD, orders=(1,), weight=2.0),
+    FeatureGroup(unit=Unit.WORD, orders=(2,), weight=1.0),
+    FeatureGroup(unit=Unit.CHARACTER, orders=(4, 5), weight=0.5),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hashing:
     """The settings that fix the features."""
 
     bits: int = 17
     """log2 of the number of buckets, 8 to 22."""
-    character_orders: tuple[int, ...] = (3, 4, 5)
-    word_orders: tuple[int, ...] = (1, 2, 3)
+    groups: tuple[FeatureGroup, ...] = DEFAULT_GROUPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,34 +94,16 @@ class FeatureHasher:
         raw = normalise(text).encode().translate(self._fold)
         padded = b" " + b" ".join(raw.split()) + b" "
         data = np.frombuffer(padded, dtype=np.uint8)
-        groups = [self._words(data), self._characters(data)]
-        values = [np.full(len(g), 1.0 / np.sqrt(max(len(g), 1)), dtype=np.float32) for g in groups]
-        return Features(buckets=np.concatenate(groups), values=np.concatenate(values))
-
-    def _characters(self, data: UInt8[np.ndarray, " byte"]) -> Int64[np.ndarray, " feature"]:
-        codes = data.astype(np.uint64) + np.uint64(1)
-        rolling, found = codes, []
-        for order in range(1, max(self.hashing.character_orders, default=0) + 1):
-            if order > 1:
-                rolling = rolling[:-1] * _PRIME + codes[order - 1 :]
-            if order in self.hashing.character_orders and len(data) > 2:
-                found.append(rolling + np.uint64(order))
-        return self._buckets(found)
-
-    def _words(self, data: UInt8[np.ndarray, " byte"]) -> Int64[np.ndarray, " feature"]:
         words = self._word_hashes(data)
-        if len(words) == 0:
-            return np.empty(0, dtype=np.int64)
-        # A border on each side makes the first and the last word features of their own.
-        border = np.zeros(1, dtype=np.uint64)
-        rolling = bordered = np.concatenate([border, words, border])
-        found = []
-        for order in range(1, max(self.hashing.word_orders, default=0) + 1):
-            if order > 1:
-                rolling = rolling[:-1] * _WORD_PRIME + bordered[order - 1 :]
-            if order in self.hashing.word_orders:
-                found.append((words if order == 1 else rolling) + np.uint64(100 + order))
-        return self._buckets(found)
+        found = [
+            self._buckets(_word_ngrams(words, g.orders) if g.unit is Unit.WORD else _character_ngrams(data, g.orders))
+            for g in self.hashing.groups
+        ]
+        values = [
+            np.full(len(buckets), group.weight / np.sqrt(max(len(buckets), 1)), dtype=np.float32)
+            for buckets, group in zip(found, self.hashing.groups, strict=True)
+        ]
+        return Features(buckets=np.concatenate(found), values=np.concatenate(values))
 
     def _word_hashes(self, data: UInt8[np.ndarray, " byte"]) -> UInt64[np.ndarray, " word"]:
         """One hash a word: a sum of bytes times powers of the prime, counted from the word's first byte."""
@@ -118,6 +128,33 @@ class FeatureHasher:
         if len(buckets) > 1:
             buckets = buckets[np.concatenate([[True], buckets[1:] != buckets[:-1]])]
         return buckets.astype(np.int64)
+
+
+def _character_ngrams(data: UInt8[np.ndarray, " byte"], orders: tuple[int, ...]) -> list[UInt64[np.ndarray, " _"]]:
+    """Hashes of the byte n-grams of a padded text; padding alone has none."""
+    codes = data.astype(np.uint64) + np.uint64(1)
+    rolling, found = codes, []
+    for order in range(1, max(orders) + 1):
+        if order > 1:
+            rolling = rolling[:-1] * _PRIME + codes[order - 1 :]
+        if order in orders and len(data) > _PADDING:
+            found.append(rolling + np.uint64(order))
+    return found
+
+
+def _word_ngrams(words: UInt64[np.ndarray, " word"], orders: tuple[int, ...]) -> list[UInt64[np.ndarray, " _"]]:
+    """Hashes of the word n-grams; from two words on, a border on each side makes first and last words features."""
+    if len(words) == 0:
+        return []
+    border = np.zeros(1, dtype=np.uint64)
+    rolling = bordered = np.concatenate([border, words, border])
+    found = []
+    for order in range(1, max(orders) + 1):
+        if order > 1:
+            rolling = rolling[:-1] * _WORD_PRIME + bordered[order - 1 :]
+        if order in orders:
+            found.append((words if order == 1 else rolling) + np.uint64(_WORD_SALT + order))
+    return found
 
 
 def normalise(text: str) -> str:

@@ -12,7 +12,7 @@ from classifiers.base import Conversation
 from classifiers.conversation import ConversationWeights, view_conversation, windows
 from classifiers.errors import ClassifierError
 from classifiers.lexical.artifact import LexicalCard, LexicalTensors, load_card, load_tensors
-from classifiers.lexical.hashing import FeatureHasher, Hashing
+from classifiers.lexical.hashing import FeatureHasher
 
 _HASH_DIGITS = 6
 
@@ -22,8 +22,8 @@ class LexicalClassifier:
 
     def __init__(self, card: LexicalCard, tensors: LexicalTensors) -> None:
         self.card = card
-        self._tensors = tensors
-        self._hasher = FeatureHasher(Hashing(**card.hashing.model_dump()))
+        self.tensors = tensors
+        self._hasher = FeatureHasher(card.hashing.hashing())
         self._weights = ConversationWeights(**card.conversation.model_dump())
 
     @classmethod
@@ -54,8 +54,8 @@ class LexicalClassifier:
         highest = np.full(len(self.categories), -np.inf)
         for window in windows(text):
             features = self._hasher.features(window)
-            rows = self._tensors.weights[features.buckets]
-            highest = np.maximum(highest, (features.values @ rows).astype(np.float64) + self._tensors.intercept)
+            rows = self.tensors.weights[features.buckets]
+            highest = np.maximum(highest, (features.values @ rows).astype(np.float64) + self.tensors.intercept)
         return highest
 
     def _score_one(self, conversation: Conversation) -> dict[str, float]:
@@ -71,5 +71,7 @@ class LexicalClassifier:
 
     def _calibrated(self, text: str) -> Float64[np.ndarray, " category"]:
         """Calibrated log-odds of one text."""
-        odds: Float64[np.ndarray, " category"] = self._tensors.calibration_slope * self.logits(text)
-        return odds + self._tensors.calibration_intercept
+        odds: Float64[np.ndarray, " category"] = (
+            self.tensors.calibration_slope * self.logits(text) + self.tensors.calibration_intercept
+        )
+        return odds

@@ -1,5 +1,6 @@
 """The lexical classifier: features by hand, the run time against scikit-learn, conversations, and its files."""
 
+import dataclasses
 import json
 import math
 import zlib
@@ -20,10 +21,13 @@ from classifiers.lexical.artifact import (
     save_artifact,
     weights_sha256,
 )
-from classifiers.lexical.hashing import FeatureHasher, Hashing
+from classifiers.lexical.hashing import FeatureGroup, FeatureHasher, Hashing, Unit
 from classifiers.lexical.model import LexicalClassifier
 
-HASHING = Hashing(bits=12, character_orders=(3,), word_orders=(1, 2))
+WORDS = FeatureGroup(unit=Unit.WORD, orders=(1, 2), weight=1.0)
+CHARACTERS = FeatureGroup(unit=Unit.CHARACTER, orders=(3,), weight=0.5)
+HASHING = Hashing(bits=12, groups=(WORDS, CHARACTERS))
+ONE_WORD = FeatureGroup(unit=Unit.WORD, orders=(1,), weight=1.0)
 RUDE = ("you are a lazy potato", "what a clown you are", "you clown", "lazy lazy potato", "you silly goose")
 PLAIN = ("what is two plus two", "name three fruits", "where is Paris", "is the film good", "thank you so much")
 
@@ -42,7 +46,7 @@ def classifier(weights: np.ndarray, **overrides: object) -> LexicalClassifier:
 def card(tensors: LexicalTensors, **overrides: object) -> LexicalCard:
     fields = {
         "categories": ("toxicity",),
-        "hashing": HashingCard(bits=12, character_orders=(3,), word_orders=(1, 2)),
+        "hashing": HashingCard.model_validate(dataclasses.asdict(HASHING)),
         "conversation": ConversationCard(turn_decay=0.5, system_weight=0.25),
         "sources": (),
         "seed": 0,
@@ -65,11 +69,11 @@ def test_features_are_the_distinct_ngrams_scaled_by_group() -> None:
     words, characters = features.values[:6], features.values[6:]
     np.testing.assert_allclose(words, 1 / math.sqrt(6), rtol=1e-6)
     assert len(characters) == 5
-    np.testing.assert_allclose(characters, 1 / math.sqrt(5), rtol=1e-6)
+    np.testing.assert_allclose(characters, 0.5 / math.sqrt(5), rtol=1e-6)
 
 
 def test_the_same_word_gets_the_same_bucket_wherever_it_stands() -> None:
-    hasher = FeatureHasher(Hashing(bits=20, character_orders=(), word_orders=(1,)))
+    hasher = FeatureHasher(Hashing(bits=20, groups=(ONE_WORD,)))
     alone = hasher.features("potato").buckets
     later = hasher.features("well, you potato!").buckets
     assert set(alone) < set(later)
@@ -77,7 +81,7 @@ def test_the_same_word_gets_the_same_bucket_wherever_it_stands() -> None:
 
 
 def test_words_at_different_buckets_are_spread_evenly() -> None:
-    hasher = FeatureHasher(Hashing(bits=8, character_orders=(), word_orders=(1,)))
+    hasher = FeatureHasher(Hashing(bits=8, groups=(ONE_WORD,)))
     words = [
         f"{zlib.crc32(str(i).encode()):x}".translate(str.maketrans("0123456789", "ghijklmnop")) for i in range(5120)
     ]
@@ -115,7 +119,7 @@ def test_run_time_equals_scikit_learns_decision_function() -> None:
         calibration_intercept=np.zeros(1, np.float32),
     )
     ours = LexicalClassifier(card(tensors), tensors)
-    theirs = LogisticRegression(C=5.0, solver="liblinear", random_state=3, tol=1e-3, max_iter=200)
+    theirs = LogisticRegression(C=5.0, solver="liblinear", random_state=3, tol=1e-2, max_iter=200)
     theirs.fit(feature_matrix(texts, HASHING), [t in RUDE for t in texts])
     unseen = [*texts, "you lazy clown", "name two fruits please"]
     expected = theirs.decision_function(feature_matrix(unseen, HASHING))
@@ -189,7 +193,7 @@ def test_a_score_that_is_not_a_number_is_refused() -> None:
 
 def test_files_round_trip_and_are_verified(tmp_path) -> None:
     made = classifier(np.random.default_rng(0).normal(size=(4096, 1)))
-    data = made._tensors.serialise()
+    data = made.tensors.serialise()
     save_artifact(made.card, data, tmp_path)
     loaded = build_classifier("lexical", path=tmp_path)
     assert loaded.name == made.name
@@ -206,7 +210,7 @@ def test_unknown_keys_missing_files_and_wrong_shapes_are_refused(tmp_path) -> No
     made = classifier(np.zeros((4096, 1)))
     with pytest.raises(ArtifactError, match="no classifier card"):
         build_classifier("lexical", path=tmp_path)
-    save_artifact(made.card, made._tensors.serialise(), tmp_path)
+    save_artifact(made.card, made.tensors.serialise(), tmp_path)
     written = json.loads((tmp_path / "card.json").read_text())
     (tmp_path / "card.json").write_text(json.dumps(written | {"surprise": 1}))
     with pytest.raises(ArtifactError, match="surprise"):
