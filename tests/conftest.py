@@ -10,6 +10,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import importlib
+
 from jaxtyping import install_import_hook
 
-install_import_hook(["breakers", "classifiers", "evaluation"], "beartype.beartype")
+# Text without shapes, and a hundred times slower when checked: imported before the hook.
+importlib.import_module("breakers.demo.corpus")
+install_import_hook(["breakers", "classifiers", "evaluation", "server.engines.embedded"], "beartype.beartype")

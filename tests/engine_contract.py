@@ -374,7 +374,7 @@ class EngineContract:
             await chunks.aclose()
             steps = engine.stats().steps
             while engine.stats().running:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
             assert engine.stats().steps <= steps + 1
             assert (await reply(engine, request(prompt(6)))).finish_reason is not None
 
@@ -385,7 +385,7 @@ class EngineContract:
                 for _ in range(3)
             ]
             while engine.stats().running == 0 or engine.stats().waiting < 2:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -398,7 +398,7 @@ class EngineContract:
             await anext(busy[0])
             waiting = asyncio.create_task(anext(busy[1]))
             while engine.stats().waiting == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
             with pytest.raises(EngineOverloadedError, match="1 requests run and 1 wait; the engine takes 2"):
                 await reply(engine, request(prompt(5)))
             await busy[0].aclose()

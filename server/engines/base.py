@@ -6,7 +6,7 @@ policy. What it reports as steered is what it ran; a request whose plan cannot b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -106,7 +106,7 @@ class EngineStats:
     running: int
     waiting: int
     steps: int
-    """Forward passes since the start."""
+    """Steps taken since the start; a step is usually one forward pass."""
 
 
 class ChatTokenizer(Protocol):
@@ -141,8 +141,8 @@ class Engine(Protocol):
 
     async def stop(self) -> None: ...
 
-    def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationChunk]:
-        """Run one request. Closing the iterator cancels it and frees its slot within one step.
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
+        """Run one request. Closing the generator cancels it and frees its slot within one step.
 
         Raises:
             RequestRefusedError: before any chunk.

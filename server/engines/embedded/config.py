@@ -18,6 +18,9 @@ DEVICES = ("auto", "cpu", "cuda")
 SMALL_MODEL_PARAMETERS = 50_000_000
 """Up to this size one thread is fastest: a second one costs more in hand-overs than it computes."""
 
+LONGEST_AUTOMATIC = 4096
+"""The cache holds every slot at full length, so a model of 128k positions does not get them unasked."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
@@ -42,7 +45,7 @@ class EmbeddedEngineConfig:
     slots: int = 16
     """Requests that run at once."""
     max_model_len: int | None = None
-    """Prompt and reply together, in tokens; None for all that the model's positions allow."""
+    """Prompt and reply together, in tokens; None for what the model allows, up to `LONGEST_AUTOMATIC`."""
     prefill_budget: int = 512
     """Prompt tokens that one forward processes beside the decode rows."""
     deterministic: bool = False
@@ -52,7 +55,8 @@ class EmbeddedEngineConfig:
     queue_size: int = 256
     """Requests that may wait beside those that run; more are refused."""
     threads: int | None = None
-    """Compute threads on the CPU; None for automatic."""
+    """Compute threads on the CPU, of the whole process; None for automatic. Set `OMP_WAIT_POLICY=PASSIVE` in the
+    environment before torch is imported: threads that spin are ruinous beside a busy neighbour."""
     drain_seconds: float = 10.0
     """How long `stop` lets accepted requests go on."""
 
@@ -107,7 +111,7 @@ def resolve(
     Raises:
         EngineConfigError: `max_model_len` is more than the model's positions.
     """
-    length = model_positions if config.max_model_len is None else config.max_model_len
+    length = config.max_model_len or min(model_positions, LONGEST_AUTOMATIC)
     if length > model_positions:
         raise EngineConfigError(f"max_model_len is {length}, but this model has {model_positions} positions")
     small = parameters <= SMALL_MODEL_PARAMETERS or device != "cpu"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from breakers.bank import Bank
@@ -14,6 +15,7 @@ from server.engines.base import (
     GenerationChunk,
     GenerationRequest,
     RequestRefusedError,
+    SamplingParams,
 )
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
@@ -74,11 +76,9 @@ class EmbeddedEngine:
         """Accept no more, let accepted requests finish for `drain_seconds`, then end the loop."""
         await asyncio.to_thread(self._loop.stop, self._drain_seconds)
 
-    async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationChunk]:
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
         """Run one request; see `Engine.generate`."""
-        self._check(request)
-        async for chunk in self._run(self._prepare(request)):
-            yield chunk
+        return self._run(request)
 
     async def score(self, request: GenerationRequest, continuation: Sequence[int]) -> tuple[float, ...]:
         """Log-probabilities of a given continuation of the prompt, decoded token by token under the plan.
@@ -96,12 +96,15 @@ class EmbeddedEngine:
         if not 0 < len(continuation) <= room:
             raise RequestRefusedError(f"the continuation has {len(continuation)} tokens; wanted 1 to {room}")
         self._check_tokens(continuation, "continuation")
-        request = replace(request, sampling=replace(request.sampling, max_tokens=len(continuation), stop=()))
-        self._check(request)
-        chunks = self._run(self._prepare(request, forced=continuation))
-        return tuple([logprob async for chunk in chunks for logprob in chunk.logprobs])
+        request = replace(request, sampling=SamplingParams(max_tokens=len(continuation), temperature=0.0))
+        async with aclosing(self._run(request, continuation)) as chunks:
+            return tuple([logprob async for chunk in chunks for logprob in chunk.logprobs])
 
-    async def _run(self, running: RunningRequest) -> AsyncIterator[GenerationChunk]:
+    async def _run(
+        self, request: GenerationRequest, forced: Sequence[int] = ()
+    ) -> AsyncGenerator[GenerationChunk, None]:
+        self._check(request)
+        running = self._prepare(request, forced)
         self._mailbox.submit(running)
         try:
             while True:
@@ -112,7 +115,7 @@ class EmbeddedEngine:
         finally:
             self._mailbox.cancel(running)
 
-    def _prepare(self, request: GenerationRequest, forced: Sequence[int] = ()) -> RunningRequest:
+    def _prepare(self, request: GenerationRequest, forced: Sequence[int]) -> RunningRequest:
         return RunningRequest(
             request,
             ReplyStream(),

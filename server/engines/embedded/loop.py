@@ -75,9 +75,12 @@ class StepLoop:
             (o.assignment.request.stream, item) for o in self._stepper.run(step) if (item := _news(o)) is not None
         ]
         self.steps += 1
-        self._scheduler.settle(step)
-        for stream in deliver(news):
-            self._cancel_reader(stream)
+        try:
+            # Before readers hear of it, so that a reply that is over holds no slot.
+            self._scheduler.settle(step)
+        finally:
+            for stream in deliver(news):
+                self._cancel_reader(stream)
 
     def _cancel_reader(self, stream: ReplyStream) -> None:
         for request in self._scheduler.running:

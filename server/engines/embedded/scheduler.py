@@ -108,8 +108,9 @@ class Scheduler:
         request = self._mailbox.take()
         if request is None:
             return False
-        self._table.assign(len(self.running), request.request.plan, request.generation_start)
+        # In the list first: whatever fails from here on, those in the list hear of it.
         self.running.append(request)
+        self._table.assign(len(self.running) - 1, request.request.plan, request.generation_start)
         return True
 
     def _fill(self, target: int, source: int) -> None:

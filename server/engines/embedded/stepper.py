@@ -106,13 +106,14 @@ class Stepper:
         strengths = self._strengths(batch)
         logits = self._executor.forward(batch, strengths)
         assignments = (*group.decode, *group.prefill)
+        outcomes = self._choose(assignments, logits)
         steered = strengths.steered_rows
         row = 0
         for assignment in assignments:
             count = len(assignment.work.token_ids)
             assignment.request.advance(assignment.work, sum(steered[row : row + count]))
             row += count
-        return self._choose(assignments, logits)
+        return outcomes
 
     def _pack(self, group: Step) -> PackedBatch:
         apart = self._packing is not Packing.TOGETHER

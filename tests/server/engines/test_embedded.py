@@ -119,8 +119,7 @@ async def test_streamed_text_is_whole_characters_and_joins_to_the_reply() -> Non
     )
     ids = engine.tokenizer.encode(text)
     async with running(engine):
-        running_request = engine._prepare(request((5, 6), max_tokens=len(ids)), forced=ids)
-        chunks = [chunk async for chunk in engine._run(running_request)]
+        chunks = [chunk async for chunk in engine._run(request((5, 6), max_tokens=len(ids)), forced=ids)]
     assert "".join(chunk.text for chunk in chunks) == text
     assert all("\ufffd" not in chunk.text for chunk in chunks)
     assert [t for chunk in chunks for t in chunk.token_ids] == ids
@@ -239,6 +238,7 @@ def test_automatic_settings() -> None:
     large = resolve(config, device="cpu", parameters=7_000_000_000, **machine)
     assert (small.threads, large.threads, small.max_model_len) == (1, 8, 1024)
     assert resolve(config, device="cuda", parameters=7_000_000_000, **machine).threads == 1
+    assert resolve(config, device="cpu", parameters=1, cores=1, model_positions=131072).max_model_len == 4096
     fixed = EmbeddedEngineConfig(model=Path("anywhere"), threads=3, max_model_len=100)
     assert resolve(fixed, device="cpu", parameters=1, **machine).threads == 3
     assert resolve(fixed, device="cpu", parameters=1, **machine).max_model_len == 100

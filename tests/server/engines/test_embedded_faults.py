@@ -139,7 +139,7 @@ async def test_when_the_loop_dies_everyone_hears_of_it(monkeypatch: pytest.Monke
             for _ in range(3)
         ]
         while engine.stats().running == 0 or engine.stats().waiting < 2:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
         def die() -> None:
             raise MemoryError("gone")
@@ -149,7 +149,7 @@ async def test_when_the_loop_dies_everyone_hears_of_it(monkeypatch: pytest.Monke
             assert isinstance(result, EngineUnavailableError)
             assert "the engine died: MemoryError: gone" in str(result)
         while engine.healthy:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         with pytest.raises(EngineUnavailableError, match="MemoryError: gone"):
             await reply(engine, request(clean(5)))
 
@@ -171,7 +171,7 @@ async def test_stopping_lets_accepted_requests_finish() -> None:
     await engine.start()
     tasks = [asyncio.create_task(reply(engine, request(clean(5), max_tokens=20))) for _ in range(3)]
     while engine.stats().running == 0 or engine.stats().waiting < 2:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     stopping = asyncio.create_task(engine.stop())
     found = await asyncio.gather(*tasks)
     await stopping
@@ -187,7 +187,7 @@ async def test_stopping_at_once_fails_what_runs_and_waits() -> None:
         for _ in range(2)
     ]
     while engine.stats().running == 0 or engine.stats().waiting == 0:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     await engine.stop()
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         assert isinstance(result, EngineUnavailableError)
@@ -221,7 +221,7 @@ async def test_a_reader_whose_event_loop_is_gone_frees_its_slot() -> None:
         await asyncio.to_thread(loop.run_until_complete, read_one())
         loop.close()
         while engine.stats().running:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         assert len((await reply(engine, request(clean(5)))).token_ids) == REPLY
 
 

@@ -137,11 +137,11 @@ def test_draws_are_the_seeds_own() -> None:
     assert TokenChooser(replace(params, seed=None)).draw() != TokenChooser(replace(params, seed=None)).draw()
 
 
-def test_unseeded_choices_follow_the_distribution() -> None:
+def test_drawn_choices_follow_the_distribution() -> None:
     logits = torch.tensor([0.5, 0.25, 0.125, 0.125]).log()[None]
     rules = SamplingParams(max_tokens=1, seed=12)
     chooser = TokenChooser(rules)
-    tokens = [choose(logits, [chooser])[0].token_id for _ in range(4000)]
+    tokens = [choice.token_id for _ in range(40) for choice in choose(logits.expand(100, -1), [chooser] * 100)]
     counts = torch.bincount(torch.tensor(tokens), minlength=4).double()
     expected = torch.tensor([2000.0, 1000.0, 500.0, 500.0], dtype=torch.float64)
     # Chi-square with 3 degrees of freedom: 16.3 is its 99.9th percentile.
