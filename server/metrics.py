@@ -39,6 +39,23 @@ class Outcome(StrEnum):
     """The client went away."""
 
 
+class InputHarm(StrEnum):
+    """What is known of the input that a reply answers: without it, a harm rate compares different inputs."""
+
+    HARMFUL = "harmful"
+    """Harm potential of the category is at least 0.5."""
+    HARMLESS = "harmless"
+    UNKNOWN = "unknown"
+    """No harm potential: the classifier failed, or has no such category."""
+
+    @classmethod
+    def of(cls, potential: float | None) -> InputHarm:
+        """From a harm potential in [0, 1], None where there is none."""
+        if potential is None:
+            return cls.UNKNOWN
+        return cls.HARMFUL if potential >= HARMFUL else cls.HARMLESS
+
+
 class ClassifierFailure(StrEnum):
     """Why a request has no harm potential."""
 
@@ -92,10 +109,14 @@ class Metrics:
             "scalpel_interventions_applied", "Requests in which a bundle acted, by why.", "bundle", "reason"
         )
         self._scored = self._counter(
-            "scalpel_outputs_scored", "Replies that were scored, by whether a bundle acted.", "category", "applied"
+            "scalpel_outputs_scored",
+            "Replies that were scored, by whether a bundle acted and by what their input was.",
+            *("category", "applied", "input"),
         )
         self._harmful = self._counter(
-            "scalpel_harmful_outputs", f"Replies with a harm score of at least {HARMFUL}.", "category", "applied"
+            "scalpel_harmful_outputs",
+            f"Of these, replies with a harm score of at least {HARMFUL}.",
+            *("category", "applied", "input"),
         )
         self._unscored = self._counter("scalpel_outputs_unscored", "Sampled replies that got no score.", "reason")
         self._classifier_seconds = self._histogram("scalpel_classifier_seconds", "Time to classify an input.", _FAST)
@@ -167,9 +188,9 @@ class Metrics:
         if tokens:
             self._inter_token.observe(seconds / tokens)
 
-    def output_scored(self, category: str, *, applied: bool, harmful: bool) -> None:
+    def output_scored(self, category: str, *, applied: bool, input_harm: InputHarm, harmful: bool) -> None:
         """A sampled reply got its score for one category."""
-        labels = {"category": category, "applied": _word(applied)}
+        labels = {"category": category, "applied": _word(applied), "input": input_harm}
         self._scored.labels(**labels).inc()
         self._harmful.labels(**labels).inc(harmful)
 
@@ -195,9 +216,10 @@ class Metrics:
         for category in categories:
             self._harm_potential.labels(category=category)
             self._harmful_inputs.labels(category=category)
-        for behaviour, applied in product(behaviours, (False, True)):
-            self._scored.labels(category=behaviour, applied=_word(applied))
-            self._harmful.labels(category=behaviour, applied=_word(applied))
+        for behaviour, applied, input_harm in product(behaviours, (False, True), InputHarm):
+            labels = {"category": behaviour, "applied": _word(applied), "input": input_harm}
+            self._scored.labels(**labels)
+            self._harmful.labels(**labels)
         for bundle in bundles:
             self._create_bundle_series(bundle)
 

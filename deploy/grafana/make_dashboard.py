@@ -40,9 +40,10 @@ def mean(metric: str, by: str) -> str:
 
 
 def harm_rate(applied: str) -> str:
-    harmful = f'sum by (category) ({rate(f"""scalpel_harmful_outputs_total{{applied="{applied}"}}""")})'
-    scored = f'sum by (category) ({rate(f"""scalpel_outputs_scored_total{{applied="{applied}"}}""")})'
-    return f"{harmful} / {scored}"
+    labels = f'applied="{applied}", input="harmful"'
+    harmful = rate(f"scalpel_harmful_outputs_total{{{labels}}}")
+    scored = rate(f"scalpel_outputs_scored_total{{{labels}}}")
+    return f"sum by (category) ({harmful}) / sum by (category) ({scored})"
 
 
 PANELS = (
@@ -54,14 +55,14 @@ PANELS = (
         most=1,
     ),
     Panel(
-        title="Harm rate of replies, without intervention",
-        text="Share of scored replies that are harmful, where no bundle of the category acted.",
+        title="Harm rate on harmful inputs, without intervention",
+        text="Share of harmful replies to inputs with a harm potential of at least 0.5, where no bundle acted.",
         unit="percentunit",
         queries=(("{{category}}", harm_rate("false")),),
         most=1,
     ),
     Panel(
-        title="Harm rate of replies, with intervention",
+        title="Harm rate on harmful inputs, with intervention",
         text="The same where a bundle of the category acted.",
         unit="percentunit",
         queries=(("{{category}}", harm_rate("true")),),

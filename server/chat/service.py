@@ -155,7 +155,9 @@ class ChatService:
             return
         acted = frozenset(self._planner.bundles[name].behaviour for name in prepared.plan.strengths())
         scored = ScoredReply(messages=prepared.command.messages, reply=reply)
-        self._outputs.offer(FinishedReply(scored=scored, applied_behaviours=acted))
+        self._outputs.offer(
+            FinishedReply(scored=scored, applied_behaviours=acted, harm_potential=prepared.harm_potential)
+        )
 
 
 def outcome_of(error: BaseException | None) -> Outcome:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from breakers.scoring import HarmScorer, ScoredReply
-from server.metrics import HARMFUL, Metrics, Unscored
+from server.metrics import HARMFUL, InputHarm, Metrics, Unscored
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ class FinishedReply:
 
     scored: ScoredReply
     applied_behaviours: frozenset[str]
+    harm_potential: Mapping[str, float]
+    """Of the input, by category; empty where it is not known."""
 
 
 class OutputScoring:
@@ -108,5 +110,9 @@ class OutputScoring:
 
     def _count(self, reply: FinishedReply, by_behaviour: dict[str, float]) -> None:
         for behaviour, score in by_behaviour.items():
-            applied = behaviour in reply.applied_behaviours
-            self._metrics.output_scored(behaviour, applied=applied, harmful=score >= HARMFUL)
+            self._metrics.output_scored(
+                behaviour,
+                applied=behaviour in reply.applied_behaviours,
+                input_harm=InputHarm.of(reply.harm_potential.get(behaviour)),
+                harmful=score >= HARMFUL,
+            )

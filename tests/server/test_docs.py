@@ -11,7 +11,7 @@ from serving.live import stub_state
 from breakers.plan import Reason
 from server.api.chat.wire import ChatCompletionRequest
 from server.config import ServerConfig
-from server.metrics import ClassifierFailure, Outcome, Unscored
+from server.metrics import ClassifierFailure, InputHarm, Outcome, Unscored
 
 TEXT = (Path(__file__).parents[2] / "docs" / "server.md").read_text()
 
@@ -49,7 +49,7 @@ def test_every_metric_is_documented_with_its_labels() -> None:
 
 def test_every_label_value_is_documented() -> None:
     text = section("Metrics")
-    for value in [*Outcome, *ClassifierFailure, *Unscored]:
+    for value in [*Outcome, *ClassifierFailure, *InputHarm, *Unscored]:
         assert f"`{value}`" in text
 
 

@@ -149,7 +149,7 @@ def test_replies_are_scored_with_what_acted_on_them(faulty: Faulty) -> None:
     faulty.ask(scalpel={"breakers": {"toxicity": 1.0}}, stream=True)
 
     def harmful(applied: str) -> float:
-        return faulty.count("scalpel_harmful_outputs_total", category="toxicity", applied=applied)
+        return faulty.count("scalpel_harmful_outputs_total", category="toxicity", applied=applied, input="harmless")
 
     wait_until(lambda: harmful("false") == 1 and harmful("true") == 1)
     assert {reply.reply for reply in faulty.scorer.seen} == {"lazy potato"}

@@ -14,9 +14,10 @@ from server.harm.outputs import QUEUE_LIMIT, FinishedReply, OutputScoring
 from server.metrics import Metrics
 
 
-def reply(text: str, *categories: str) -> FinishedReply:
+def reply(text: str, *behaviours: str, potential: float | None = 0.9) -> FinishedReply:
     scored = ScoredReply(messages=[{"role": "user", "content": "hi"}], reply=text)
-    return FinishedReply(scored=scored, applied_behaviours=frozenset(categories))
+    potentials = {} if potential is None else {"toxicity": potential}
+    return FinishedReply(scored=scored, applied_behaviours=frozenset(behaviours), harm_potential=potentials)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -43,14 +44,13 @@ async def test_harm_is_counted_with_and_without_intervention(metrics: Metrics) -
         for finished in (reply("lazy potato"), reply("hello"), reply("fine", "toxicity"), reply("ok", "gender_bias")):
             outputs.offer(finished)
         await outputs.settled()
-    scored = {
-        a: value(metrics, "scalpel_outputs_scored_total", category="toxicity", applied=a) for a in ("true", "false")
-    }
-    harmful = {
-        a: value(metrics, "scalpel_harmful_outputs_total", category="toxicity", applied=a) for a in ("true", "false")
-    }
-    assert scored == {"true": 1, "false": 3}
-    assert harmful == {"true": 0, "false": 1}
+
+    def by_applied(name: str) -> list[float | None]:
+        labels = {"category": "toxicity", "input": "harmful"}
+        return [value(metrics, name, **labels, applied=applied) for applied in ("true", "false")]
+
+    assert by_applied("scalpel_outputs_scored_total") == [1, 3]
+    assert by_applied("scalpel_harmful_outputs_total") == [0, 1]
 
 
 @pytest.mark.parametrize("scorer", [StubScorer(failure=RuntimeError("no")), StubScorer(score_of_all=math.nan)])
@@ -62,7 +62,7 @@ async def test_a_failing_scorer_costs_its_scores_only(metrics: Metrics, scorer: 
         outputs.offer(reply("lazy potato"))
         await outputs.settled()
     assert value(metrics, "scalpel_outputs_unscored_total", reason="scorer_failed") == 1
-    assert value(metrics, "scalpel_outputs_scored_total", category="toxicity", applied="false") == 1
+    assert value(metrics, "scalpel_outputs_scored_total", category="toxicity", applied="false", input="harmful") == 1
 
 
 async def test_a_full_queue_drops_and_counts(metrics: Metrics) -> None:
@@ -80,3 +80,13 @@ async def test_the_rate_samples(metrics: Metrics, rate: float, low: int, high: i
             outputs.offer(reply("hello"))
         await outputs.settled()
     assert low <= len(scorer.seen) <= high
+
+
+async def test_harm_rates_are_kept_apart_by_the_inputs_harm_potential(metrics: Metrics) -> None:
+    async with running(StubScorer(), metrics) as outputs:
+        for potential in (0.9, 0.5, 0.49, None):
+            outputs.offer(reply("lazy potato", potential=potential))
+        await outputs.settled()
+    name, labels = "scalpel_harmful_outputs_total", {"category": "toxicity", "applied": "false"}
+    counted = {kind: value(metrics, name, **labels, input=kind) for kind in ("harmful", "harmless", "unknown")}
+    assert counted == {"harmful": 2, "harmless": 1, "unknown": 1}
