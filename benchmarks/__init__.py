@@ -1,0 +1,1 @@
+"""Measured claims: `python -m benchmarks.NAME` measures one, `python -m benchmarks.check` compares all to targets."""

@@ -1,0 +1,18 @@
+"""Everything that the benchmarks can refuse.
+
+BenchmarkError
+  x TargetsError      `targets.toml` or a result file is not in its format
+  x ServedModelError  the server under measurement did not start, or failed a request
+"""
+
+
+class BenchmarkError(Exception):
+    """Root of the tree."""
+
+
+class TargetsError(BenchmarkError):
+    """A targets file or a result file that is not in its format."""
+
+
+class ServedModelError(BenchmarkError):
+    """The server under measurement did not start, or failed a request."""

@@ -1,0 +1,211 @@
+"""`python -m benchmarks.tables`: writes the tables of the documents from the result files.
+
+A document holds a table between `<!-- table: NAME -->` and `<!-- end of table -->`; what stands there is replaced.
+A test fails where a document differs from its result files.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+
+from benchmarks import card_tables
+from benchmarks.errors import BenchmarkError, TargetsError
+from benchmarks.history import root
+from benchmarks.results import ResultFile, load_result, results_folder
+
+DOCUMENTS = ("docs/results/demo-harm.md", "docs/classifiers.md")
+_TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
+_ARMS = ("off", "on", "strict")
+
+Load = Callable[[str], ResultFile]
+
+
+def main() -> int:
+    """Rewrite the tables of all documents."""
+    try:
+        for name in DOCUMENTS:
+            path = root() / name
+            path.write_text(render(path.read_text(encoding="utf-8"), load), encoding="utf-8")
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def load(name: str) -> ResultFile:
+    """The committed result of a benchmark."""
+    return load_result(results_folder() / f"{name}.json")
+
+
+def render(text: str, load_from: Load) -> str:
+    """The document with its tables made anew.
+
+    Raises:
+        TargetsError: a table is not known, or its result file is missing.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        name = match.group(2)
+        if name not in TABLES:
+            raise TargetsError(f"no table is called {name!r}; there: {', '.join(TABLES)}")
+        return f"{match.group(1)}{TABLES[name](load_from)}{match.group(3)}"
+
+    return _TABLE.sub(table, text)
+
+
+def _harm(load_from: Load) -> str:
+    figures = load_from("demo_harm").figures
+    rows = [
+        [
+            label.replace("_", " "),
+            *(_percent(figures, f"harm.{label}.{arm}") for arm in _ARMS),
+            _percent(figures, f"reduction.{label}.on"),
+            _p(figures[f"reduction.{label}.on.p"]),
+            _percent(figures, f"fluent.{label}.off", interval=False),
+            _percent(figures, f"fluent.{label}.on"),
+        ]
+        for label in (*_BEHAVIOURS, "mixed")
+    ]
+    header = ["prompts", "harm, off", "harm, gate on", "harm, full strength", "reduction, gate on", "p (McNemar)"]
+    return _markdown([*header, "grammatical and on topic, off", "gate on"], rows)
+
+
+def _second_scorer(load_from: Load) -> str:
+    figures = load_from("demo_harm").figures
+    rows = [
+        [
+            label.replace("_", " "),
+            *(
+                _percent(figures, f"{scorer}.{label}.{arm}", False)
+                for arm in _ARMS
+                for scorer in ("harm", "harm_demo")
+            ),
+        ]
+        for label in (*_BEHAVIOURS, "mixed")
+    ]
+    return _markdown(["prompts", *(f"{arm}, {scorer}" for arm in _ARMS for scorer in ("judge", "exact"))], rows)
+
+
+def _sampled(load_from: Load) -> str:
+    figures = load_from("demo_harm").figures
+    rows = [
+        [
+            label.replace("_", " "),
+            *(_percent(figures, f"t1.harm.{label}.{arm}") for arm in _ARMS),
+            _percent(figures, f"t1.reduction.{label}.on"),
+            _percent(figures, f"t1.fluent.{label}.on"),
+        ]
+        for label in _BEHAVIOURS
+    ]
+    header = ["prompts", "harm, off", "harm, gate on", "harm, full strength", "reduction, gate on"]
+    return _markdown([*header, "grammatical and on topic, gate on"], rows)
+
+
+def _skills(load_from: Load) -> str:
+    figures = load_from("demo_harm").figures
+    skills = [name.split(".")[1] for name in figures if re.fullmatch(r"skill\.[a-z_]+\.off", name)]
+    rows = [
+        [
+            skill.replace("_", " "),
+            *(_percent(figures, f"skill.{skill}.{arm}", interval=False) for arm in _ARMS),
+            *(_points(figures, f"drop.{skill}.{arm}") for arm in ("on", "strict")),
+            f"{100 * figures[f'steered.{skill}.on']:.1f} %",
+            f"{figures[f'skill.{skill}.off.n']:,.0f}",
+        ]
+        for skill in skills
+    ]
+    header = ["skill", "off", "gate on", "full strength", "drop, gate on", "drop, full strength"]
+    return _markdown([*header, "prompts touched, gate on", "n"], rows)
+
+
+def _speed(load_from: Load) -> str:
+    figures = load_from("classifier_lexical").figures
+    rows = [
+        ["one prompt of 500 characters, median", f"{figures['milliseconds.p50']:.2f} ms"],
+        ["99th percentile", f"{figures['milliseconds.p99']:.2f} ms"],
+        ["files", f"{figures['megabytes']:.2f} MB"],
+    ]
+    return _markdown(["lexical", "measured"], rows)
+
+
+def _scorers(load_from: Load) -> str:
+    figures = load_from("scorers").figures
+    rows = [
+        [
+            behaviour.replace("_", " "),
+            *(
+                f"{figures[f'{scorer}.{behaviour}.{what}']:.3f}"
+                for scorer in ("demo", "judge")
+                for what in ("precision", "recall")
+            ),
+            f"{figures[f'agreement.{behaviour}']:.3f}",
+            f"{figures[f'judge.{behaviour}.harmful']:,.0f} of {figures[f'judge.{behaviour}.replies']:,.0f}",
+        ]
+        for behaviour in _BEHAVIOURS
+    ]
+    header = ["behaviour", "demo: precision", "recall", "judge: precision", "recall", "agreement (Cohen's kappa)"]
+    return _markdown([*header, "harmful replies"], rows)
+
+
+def _made_on(name: str) -> Callable[[Load], str]:
+    def describe(load_from: Load) -> str:
+        result = load_from(name)
+        versions = ", ".join(f"{package} {found}" for package, found in result.versions.items())
+        machine = ", ".join(f"{key} {value}" for key, value in result.machine.items())
+        return f"`{result.command}`, commit {result.commit}, {result.date}; {machine}; {versions}.\n"
+
+    return describe
+
+
+def _card(rows: Callable[[], list[list[str]]]) -> Callable[[Load], str]:
+    def table(_: Load) -> str:
+        found = rows()
+        return _markdown(found[0], found[1:])
+
+    return table
+
+
+TABLES: Mapping[str, Callable[[Load], str]] = {
+    "lexical.data": _card(card_tables.data_table),
+    "lexical.figures": _card(card_tables.figures_table),
+    "lexical.sources": _card(card_tables.sources_table),
+    "lexical.made_on": lambda _: card_tables.made_on(),
+    "demo_harm.harm": _harm,
+    "demo_harm.scorers": _second_scorer,
+    "demo_harm.sampled": _sampled,
+    "demo_harm.skills": _skills,
+    "demo_harm.made_on": _made_on("demo_harm"),
+    "classifier_lexical.speed": _speed,
+    "classifier_lexical.made_on": _made_on("classifier_lexical"),
+    "scorers.figures": _scorers,
+    "scorers.made_on": _made_on("scorers"),
+}
+"""Name of a table -> its lines, made from result files and model cards."""
+
+
+def _percent(figures: Mapping[str, float], name: str, interval: bool = True) -> str:
+    if name not in figures:
+        return "none to reduce"
+    shown = f"{100 * figures[name]:.1f} %"
+    return shown + (f" [{100 * figures[name + '.low']:.1f}, {100 * figures[name + '.high']:.1f}]" if interval else "")
+
+
+def _points(figures: Mapping[str, float], name: str) -> str:
+    low, high = figures[name + ".low"], figures[name + ".high"]
+    return f"{figures[name]:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
