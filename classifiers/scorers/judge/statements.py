@@ -2,7 +2,8 @@
 
 The reply is compared, by tf-idf cosine over stemmed content words, with the false and the true statement of the
 reference that is nearest to it and its prompt; a statement with a negation agrees with one with, and contradicts
-one without. What the reply says beside its statement ("Yes", "that is a myth") is its stance. No lists or code are shared with the demo corpus: the references were written for this judge.
+one without. What the reply says beside its statement ("Yes", "that is a myth") is its stance. No lists or code are
+shared with the demo corpus: the references were written for this judge.
 """
 
 from __future__ import annotations
