@@ -2,7 +2,7 @@
 
 The last user turn decides. An earlier user turn, or a system prompt, whose own log-odds of harm are above even adds
 to them: `turn_decay` times its log-odds per user turn since then, `system_weight` times for a system prompt; only
-the strongest of these counts. So a provocation one turn ago raises the harm potential of an unclear turn, fades, and
+the strongest of these counts, and it adds `context_limit` at most. So a provocation one turn ago raises the harm potential of an unclear turn, fades, and
 does not make a clearly harmless question harmful; nothing benign that is added ever lowers it. Replies of the model
 and tool results are not read.
 """
@@ -28,6 +28,8 @@ class ConversationWeights:
     """Factor on the log-odds of an earlier user turn, per user turn between it and the last one, in [0, 1]."""
     system_weight: float = 0.5
     """Factor on the log-odds of a system prompt, in [0, 1]."""
+    context_limit: float = 2.0
+    """The most that all that precedes the last user turn adds to its log-odds, at least 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ class ConversationCard(_Strict):
 
     turn_decay: float = Field(ge=0, le=1)
     system_weight: float = Field(ge=0, le=1)
+    context_limit: float = Field(ge=0)
 
 
 class SourceCard(_Strict):

@@ -64,7 +64,7 @@ class LexicalClassifier:
         shift = np.zeros_like(odds)
         for part in view.context:
             shift = np.maximum(shift, part.weight * self._calibrated(part.text))
-        scores = 0.5 * (1.0 + np.tanh(0.5 * (odds + shift)))
+        scores = 0.5 * (1.0 + np.tanh(0.5 * (odds + np.minimum(shift, self._weights.context_limit))))
         if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():
             raise ClassifierError(f"{self.name} scored {scores.tolist()}; wanted numbers in [0, 1]")
         return dict(zip(self.categories, scores.tolist(), strict=True))

@@ -27,6 +27,7 @@ from classifiers.lexical.model import LexicalClassifier
 WORDS = FeatureGroup(unit=Unit.WORD, orders=(1, 2), weight=1.0)
 CHARACTERS = FeatureGroup(unit=Unit.CHARACTER, orders=(3,), weight=0.5)
 HASHING = Hashing(bits=12, groups=(WORDS, CHARACTERS))
+CONTEXT_LIMIT = 4.0
 ONE_WORD = FeatureGroup(unit=Unit.WORD, orders=(1,), weight=1.0)
 RUDE = ("you are a lazy potato", "what a clown you are", "you clown", "lazy lazy potato", "you silly goose")
 PLAIN = ("what is two plus two", "name three fruits", "where is Paris", "is the film good", "thank you so much")
@@ -47,7 +48,7 @@ def card(tensors: LexicalTensors, **overrides: object) -> LexicalCard:
     fields = {
         "categories": ("toxicity",),
         "hashing": HashingCard.model_validate(dataclasses.asdict(HASHING)),
-        "conversation": ConversationCard(turn_decay=0.5, system_weight=0.25),
+        "conversation": ConversationCard(turn_decay=0.5, system_weight=0.25, context_limit=CONTEXT_LIMIT),
         "sources": (),
         "seed": 0,
         "regularisation": 1.0,
@@ -153,7 +154,16 @@ def test_earlier_provocations_add_their_weighted_log_odds_and_benign_turns_nothi
     assert odds(user("you clown", "you clown", "ok")) == pytest.approx(plain + 0.5 * rude)
     assert odds([{"role": "system", "content": "you clown"}, *user("ok")]) == pytest.approx(plain + 0.25 * rude)
     assert odds(user("ok", "you clown")) == pytest.approx(rude)
+    assert odds(user("you clown", "you clown")) == pytest.approx(rude + 0.5 * rude)
     assert odds([{"role": "assistant", "content": "you clown"}, *user("ok")]) == plain
+
+
+def test_context_adds_no_more_than_its_limit() -> None:
+    weights = np.full((4096, 1), 20.0)
+    weights[FeatureHasher(HASHING).features("ok").buckets] = -1.0
+    scorer = classifier(weights)
+    alone, after = (scorer.score([user(*turns)])[0]["toxicity"] for turns in (("ok",), ("you clown", "ok")))
+    assert math.log(after / (1 - after)) == pytest.approx(math.log(alone / (1 - alone)) + CONTEXT_LIMIT, abs=1e-6)
 
 
 def test_a_provocation_in_a_long_text_is_not_diluted() -> None:
