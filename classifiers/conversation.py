@@ -2,9 +2,9 @@
 
 The last user turn decides. An earlier user turn, or a system prompt, whose own log-odds of harm are above even adds
 to them: `turn_decay` times its log-odds per user turn since then, `system_weight` times for a system prompt; only
-the strongest of these counts, and it adds `context_limit` at most. So a provocation one turn ago raises the harm potential of an unclear turn, fades, and
-does not make a clearly harmless question harmful; nothing benign that is added ever lowers it. Replies of the model
-and tool results are not read.
+the strongest of these counts, and it adds `context_limit` at most. So a provocation one turn ago raises the harm
+potential of an unclear turn, fades, and does not make a clearly harmless question harmful; nothing benign that is
+added ever lowers it. Replies of the model and tool results are not read.
 """
 
 from __future__ import annotations

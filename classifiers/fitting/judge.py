@@ -44,7 +44,7 @@ class JudgeFitConfig:
     out: Path
     demo_rows: int = 12_000
     """Draws of the demo corpus."""
-    command: str = "scalpel classifier fit --judge"
+    command: str = "scalpel classifier fit-judge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ def build() -> typer.Typer:
     group.command("score")(score)
     group.command("observe")(classifier_fit.observe)
     group.command("fit")(classifier_fit.fit)
+    group.command("fit-judge")(classifier_fit.fit_judge)
     group.command("eval")(classifier_fit.evaluate)
     return group
 

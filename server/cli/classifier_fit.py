@@ -55,7 +55,28 @@ def fit(
     from classifiers.fitting.stage import FitConfig
     from classifiers.fitting.stage import fit as fit_classifier
 
-    result = fit_classifier(FitConfig(out=out, data=_data(data, demo_rows, seed), outcomes=outcomes))
+    shown = f"scalpel classifier fit --seed {seed}"
+    shown += f" --demo-rows {demo_rows}" if demo_rows is not None else ""
+    shown += " --data $SCALPEL_DATA" if (chosen := _data(data, demo_rows, seed)).public_root is not None else ""
+    shown += " --outcomes OUTCOMES" if outcomes is not None else ""
+    result = fit_classifier(FitConfig(out=out, data=chosen, outcomes=outcomes, command=shown))
+    typer.echo(json.dumps({"name": result.classifier.name, "figures": dict(result.figures)}, indent=2))
+
+
+def fit_judge(
+    out: Annotated[Path, typer.Option(help="Directory of the fitted model.")],
+    data: PublicRoot = None,
+    demo_rows: Annotated[int, typer.Option(min=1, help="Draws of the demo's training stream.")] = 12_000,
+) -> None:
+    """Fit the judge's model of toxic replies, measure it on held-out replies, and print the figures as JSON."""
+    from classifiers.fitting.judge import JudgeFitConfig
+    from classifiers.fitting.judge import fit_judge as fit_toxicity
+
+    root = _data(data, demo_rows, 0).public_root
+    if root is None:
+        raise CommandError("the judge is fitted on public sets; wanted --data, or $SCALPEL_DATA")
+    command = f"scalpel classifier fit-judge --data $SCALPEL_DATA --demo-rows {demo_rows}"
+    result = fit_toxicity(JudgeFitConfig(public_root=root, out=out, demo_rows=demo_rows, command=command))
     typer.echo(json.dumps({"name": result.classifier.name, "figures": dict(result.figures)}, indent=2))
 
 
