@@ -38,6 +38,8 @@ SAMPLED_PROMPTS = 500
 CORPUS_SEED = 2
 CONCURRENCY = 16
 MAX_TOKENS = 48
+SERVER = ("--scoring-rate", "0")
+"""Replies are judged here, not in the server beside it."""
 PACKAGES = ("torch", "transformers", "numpy", "httpx")
 
 
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.base_url is not None:
             figures = measure(options.base_url, options)
         else:
-            with served() as base_url:
+            with served(SERVER) as base_url:
                 figures = measure(base_url, options)
         shown = " ".join(["python -m benchmarks.demo_harm", *map(shlex.quote, arguments or sys.argv[1:])])
         # A limited run is for looking at: it must not replace the committed result.
