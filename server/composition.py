@@ -7,7 +7,7 @@ not fit the model, or a gate without its harm potential.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,7 @@ def bundle_paths(config: ServerConfig) -> list[Path]:
         return []
     from breakers.demo import bundles_path
 
-    return sorted(path for path in bundles_path().iterdir() if path.is_dir())
+    return sorted(path for path in _packaged(bundles_path).iterdir() if path.is_dir())
 
 
 def load_bundles(paths: Sequence[Path]) -> tuple[Bundle, ...]:
@@ -92,8 +92,17 @@ def _model_path(config: ServerConfig) -> str:
         return config.model
     from breakers.demo import model_path
 
+    return str(_packaged(model_path))
+
+
+def _packaged(find: Callable[[], Path]) -> Path:
+    """Package data of the demo.
+
+    Raises:
+        ConfigError: it was not packaged.
+    """
     try:
-        return str(model_path())
+        return find()
     except FileNotFoundError as error:
         raise ConfigError(str(error)) from error
 

@@ -40,13 +40,14 @@ def build_model(
 def build_bundles(
     out: Annotated[Path, typer.Option(help="Folder of bundle directories.")],
     model: Annotated[Path | None, typer.Option(help="Model directory; the packaged one if left out.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Make this bundle alone; may be repeated.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Train the demo's bundles; `scalpel gate tabulate` and `gate fit` give them their gates."""
     from breakers.demo import model_path
     from breakers.demo.make_bundles import DemoBundlesConfig, make_demo_bundles
 
-    config = DemoBundlesConfig(out=out, model=model or model_path(), seed=seed)
+    config = DemoBundlesConfig(out=out, model=model or model_path(), only=tuple(only or ()), seed=seed)
     for bundle in make_demo_bundles(config, _show_bundle):
         typer.echo(f"{bundle.source}: {bundle.kind}, dose {bundle.manifest.dose_p95:.3f}")
 
