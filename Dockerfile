@@ -6,9 +6,13 @@ FROM python:3.11.13-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/scalpel
 ENV PATH=/opt/scalpel/bin:$PATH
-# torch first and alone: it is by far the largest layer, and changes least. This index has the CPU builds.
-RUN pip install --index-url https://download.pytorch.org/whl/cpu "torch>=2.6,<3"
+# torch first and alone: it is by far the largest layer, and changes least. Without a GPU in sight this asks for the
+# `+cpu` build, which PyTorch's own index of CPU wheels has: name it with
+# `docker build --build-arg PIP_EXTRA_INDEX_URL=...`, or the default build with its CUDA libraries is installed.
+ARG PIP_EXTRA_INDEX_URL=""
 WORKDIR /src
+COPY scripts/install_torch.py scripts/
+RUN python scripts/install_torch.py
 COPY pyproject.toml README.md LICENSE ./
 COPY breakers breakers
 COPY classifiers classifiers
