@@ -125,7 +125,8 @@ def _training_config(base: DemoModel, config: DemoBundlesConfig) -> BreakerTrain
         rank=config.rank,
         steps=config.steps,
         preserve_coef=config.preserve_coef,
-        evaluate_every=40,
+        evaluate_every=80,
+        validation_limit=96,
         seed=config.seed,
     )
 
