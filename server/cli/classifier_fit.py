@@ -19,6 +19,7 @@ PublicRoot = Annotated[
     typer.Option(help="Folder of the public data sets; $SCALPEL_DATA if left out, demo prompts alone if neither."),
 ]
 DemoRows = Annotated[int | None, typer.Option(min=1, help="Draws of the demo's training stream.")]
+RowsPerKind = Annotated[int, typer.Option(min=1, help="Calibration and held-out prompts of each kind of the demo.")]
 Seed = Annotated[int, typer.Option(help="Of the prompts.")]
 OutcomesPath = Annotated[
     Path | None, typer.Option(help="What `observe` wrote: calibrate to what the unmodified model did.")
@@ -28,6 +29,7 @@ OutcomesPath = Annotated[
 def observe(
     out: Annotated[Path, typer.Option(help="Where the outcomes go.")],
     scorer: Annotated[str, typer.Option(help="What judges replies.")] = "demo",
+    rows_per_kind: RowsPerKind = 1000,
     seed: Seed = 0,
 ) -> None:
     """Let the unmodified demo model reply to its calibration and held-out prompts, and judge the replies."""
@@ -37,7 +39,7 @@ def observe(
     from classifiers.fitting.prompts import Split
     from classifiers.scorers import build_scorer
 
-    data = read_data(DataConfig(public_root=None, demo_rows=1, seed=seed))
+    data = read_data(DataConfig(public_root=None, demo_rows=1, demo_rows_per_kind=rows_per_kind, seed=seed))
     prompts = [*data.by_split[Split.CALIBRATION], *data.by_split[Split.HELDOUT]]
     outcomes = observe_demo(prompts, build_scorer(scorer), seed)
     save_outcomes(outcomes, out)
@@ -49,15 +51,17 @@ def fit(
     data: PublicRoot = None,
     outcomes: OutcomesPath = None,
     demo_rows: DemoRows = None,
+    rows_per_kind: RowsPerKind = 1000,
     seed: Seed = 0,
 ) -> None:
     """Fit the lexical classifier, measure it on held-out prompts, and print the figures as JSON."""
     from classifiers.fitting.stage import FitConfig
     from classifiers.fitting.stage import fit as fit_classifier
 
-    shown = f"scalpel classifier fit --seed {seed}"
+    shown = f"scalpel classifier fit --rows-per-kind {rows_per_kind} --seed {seed}"
     shown += f" --demo-rows {demo_rows}" if demo_rows is not None else ""
-    shown += " --data $SCALPEL_DATA" if (chosen := _data(data, demo_rows, seed)).public_root is not None else ""
+    chosen = _data(data, demo_rows, seed, rows_per_kind)
+    shown += " --data $SCALPEL_DATA" if chosen.public_root is not None else ""
     shown += " --outcomes OUTCOMES" if outcomes is not None else ""
     result = fit_classifier(FitConfig(out=out, data=chosen, outcomes=outcomes, command=shown))
     typer.echo(json.dumps({"name": result.classifier.name, "figures": dict(result.figures)}, indent=2))
@@ -87,6 +91,7 @@ def evaluate(
     data: PublicRoot = None,
     outcomes: OutcomesPath = None,
     demo_rows: DemoRows = None,
+    rows_per_kind: RowsPerKind = 1000,
     seed: Seed = 0,
 ) -> None:
     """Measure a fitted classifier on held-out prompts, and print the figures as JSON."""
@@ -94,11 +99,13 @@ def evaluate(
     from classifiers.fitting.stage import evaluate as evaluate_classifier
     from classifiers.lexical import shipped_path
 
-    config = EvaluateConfig(path=path or shipped_path(), data=_data(data, demo_rows, seed), outcomes=outcomes)
+    config = EvaluateConfig(
+        path=path or shipped_path(), data=_data(data, demo_rows, seed, rows_per_kind), outcomes=outcomes
+    )
     typer.echo(json.dumps(evaluate_classifier(config), indent=2))
 
 
-def _data(public_root: Path | None, demo_rows: int | None, seed: int) -> DataConfig:
+def _data(public_root: Path | None, demo_rows: int | None, seed: int, rows_per_kind: int = 1000) -> DataConfig:
     from classifiers.fitting.data import DataConfig
 
     named = os.environ.get("SCALPEL_DATA")
@@ -106,5 +113,5 @@ def _data(public_root: Path | None, demo_rows: int | None, seed: int) -> DataCon
     if root is not None and not root.is_dir():
         raise CommandError(f"{root} is not a folder; wanted the one of the public data sets")
     if demo_rows is None:
-        return DataConfig(public_root=root, seed=seed)
-    return DataConfig(public_root=root, demo_rows=demo_rows, seed=seed)
+        return DataConfig(public_root=root, demo_rows_per_kind=rows_per_kind, seed=seed)
+    return DataConfig(public_root=root, demo_rows=demo_rows, demo_rows_per_kind=rows_per_kind, seed=seed)
