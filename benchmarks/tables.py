@@ -63,7 +63,7 @@ def _harm(load_from: Load) -> str:
             label.replace("_", " "),
             *(_percent(figures, f"harm.{label}.{arm}") for arm in _ARMS),
             _percent(figures, f"reduction.{label}.on"),
-            _p(figures[f"reduction.{label}.on.p"]),
+            _p(figures.get(f"reduction.{label}.on.p", 1.0)),
             _percent(figures, f"fluent.{label}.off", interval=False),
             _percent(figures, f"fluent.{label}.on"),
         ]
