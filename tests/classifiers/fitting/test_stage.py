@@ -44,7 +44,11 @@ def test_no_text_is_in_two_splits(data: FitData) -> None:
 def test_minimal_pairs_share_their_words_but_the_marked_ones() -> None:
     from breakers.demo.corpus import heldout
 
-    [plain, thinned, thinned_plain] = minimal_pairs(heldout("toxicity", 1, 3), seed=0)
+    examples = heldout("toxicity", 50, 3)
+    paired = next(e for e in examples if e.contrast_prompt is not None)
+    [plain, thinned, thinned_plain] = minimal_pairs([paired], seed=0)
+    alone = [e for e in examples if e.contrast_prompt is None]
+    assert list(minimal_pairs(alone, seed=0)) == []
     assert not any(plain.labels.values())
     assert [c for c, shown in thinned.labels.items() if shown] == ["toxicity"]
     assert not any(thinned_plain.labels.values())
