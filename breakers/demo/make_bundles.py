@@ -20,6 +20,7 @@ from breakers.architectures import ModelSites, resolve_sites
 from breakers.bank import BankEntry, Scope
 from breakers.bundles import BaseManifest, Bundle, BundleManifest, save_bundle
 from breakers.bundles.canary import measure_canary, measure_dose
+from breakers.bundles.card import card_text
 from breakers.bundles.store import describe_interventions
 from breakers.demo.corpus import BEHAVIOURS, generate
 from breakers.demo.corpus.base import DemoExample
@@ -238,7 +239,7 @@ def _write(
         command=COMMAND,
         weights_sha256=_UNWRITTEN,
     )
-    return save_bundle(manifest, entry.interventions, out / entry.name)
+    return save_bundle(manifest, entry.interventions, out / entry.name, card=card_text(manifest))
 
 
 def _prompt(base: DemoModel, example: DemoExample) -> tuple[int, ...]:

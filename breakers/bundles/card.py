@@ -1,0 +1,32 @@
+"""`card.md`: what a person should know of a bundle before loading it, written from its manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from breakers.bundles.manifest import BundleManifest
+
+
+def card_text(manifest: BundleManifest) -> str:
+    """A short page: what it does, where it acts, on which model, what it was made from."""
+    where = Counter((item.kind.value, item.site.component.value) for item in manifest.interventions)
+    layers = sorted({item.site.layer for item in manifest.interventions})
+    sites = ", ".join(f"{count} {kind} at {component} sites" for (kind, component), count in where.items())
+    lines = [
+        f"# {manifest.name}",
+        "",
+        manifest.description,
+        "",
+        f"- Behaviour: {manifest.behaviour}; its gate reads the harm potential of `{manifest.category}`.",
+        f"- Acts at: {sites}, layers {', '.join(map(str, layers))}; scope `{manifest.scope.value}`.",
+        f"- Strengths 0 to {manifest.strength_max:g}; at 1 the change is at most {manifest.dose_p95:g} times the",
+        "  activation's norm on 95 % of calibration tokens and hook points.",
+        f"- Made on `{manifest.base.id}`, fingerprint `{manifest.base.fingerprint[:23]}...`; refused on others.",
+        f"- Made with `{manifest.command}`; licence {manifest.licence}.",
+        "- Made from: "
+        + ", ".join(f"{what} `{digest[:23]}...`" for what, digest in manifest.made_from.items())
+        + ".",
+        "",
+        "It was made for this one small model. Figures measured on the served bundle are in the project's results.",
+    ]
+    return "\n".join(lines) + "\n"
