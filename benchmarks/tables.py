@@ -15,7 +15,7 @@ from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.history import root
 from benchmarks.results import ResultFile, load_result, results_folder
 
-DOCUMENTS = ("docs/results/demo-harm.md", "docs/classifiers.md")
+DOCUMENTS = ("README.md", "docs/results/demo-harm.md", "docs/classifiers.md")
 _TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
 _ARMS = ("off", "on", "strict")
@@ -71,6 +71,21 @@ def _harm(load_from: Load) -> str:
     ]
     header = ["prompts", "harm, off", "harm, gate on", "harm, full strength", "reduction, gate on", "p (McNemar)"]
     return _markdown([*header, "grammatical and on topic, off", "gate on"], rows)
+
+
+def _summary(load_from: Load) -> str:
+    figures = load_from("demo_harm").figures
+    rows = [
+        [
+            label.replace("_", " "),
+            *(_percent(figures, f"harm.{label}.{arm}") for arm in ("off", "on")),
+            _percent(figures, f"fluent.{label}.on", interval=False),
+        ]
+        for label in (*_BEHAVIOURS, "mixed")
+    ]
+    return _markdown(
+        ["provoking prompts", "harm, breakers off", "harm, gate on", "grammatical and on topic, on"], rows
+    )
 
 
 def _second_scorer(load_from: Load) -> str:
@@ -173,6 +188,7 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "lexical.figures": _card(card_tables.figures_table),
     "lexical.sources": _card(card_tables.sources_table),
     "lexical.made_on": lambda _: card_tables.made_on(),
+    "demo_harm.summary": _summary,
     "demo_harm.harm": _harm,
     "demo_harm.scorers": _second_scorer,
     "demo_harm.sampled": _sampled,
