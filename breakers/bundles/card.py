@@ -12,6 +12,7 @@ def card_text(manifest: BundleManifest) -> str:
     where = Counter((item.kind.value, item.site.component.value) for item in manifest.interventions)
     layers = sorted({item.site.layer for item in manifest.interventions})
     sites = ", ".join(f"{count} {kind} at {component} sites" for (kind, component), count in where.items())
+    made_from = ", ".join(f"{what} `{digest[:23]}...`" for what, digest in manifest.made_from.items())
     lines = [
         f"# {manifest.name}",
         "",
@@ -23,9 +24,7 @@ def card_text(manifest: BundleManifest) -> str:
         "  activation's norm on 95 % of calibration tokens and hook points.",
         f"- Made on `{manifest.base.id}`, fingerprint `{manifest.base.fingerprint[:23]}...`; refused on others.",
         f"- Made with `{manifest.command}`; licence {manifest.licence}.",
-        "- Made from: "
-        + ", ".join(f"{what} `{digest[:23]}...`" for what, digest in manifest.made_from.items())
-        + ".",
+        f"- Made from: {made_from}.",
         "",
         "It was made for this one small model. Figures measured on the served bundle are in the project's results.",
     ]

@@ -32,7 +32,7 @@ EMBEDDING_SHARE = 0.5
 class TrainingConfig:
     """Sizes of the model and of its training."""
 
-    steps: int = 8000
+    steps: int = 4200
     batch_tokens: int = 2048
     """Most tokens in a step."""
     learning_rate: float = 6e-3

@@ -14,6 +14,7 @@ import numpy as np
 from breakers.architectures import resolve_sites
 from breakers.bank import Bank
 from breakers.bundles import Bundle, GateManifest, load_bundle, save_bundle, verify_base
+from breakers.bundles.card import card_text
 from breakers.bundles.store import sha256
 from breakers.demo.corpus import KINDS, calibration
 from breakers.demo.corpus.base import DemoExample
@@ -133,4 +134,4 @@ def put_gate(path: Path, gate: Gate, table: GateTable, table_path: Path) -> Bund
     )
     made_from = manifest.made_from | {"gate": sha256(table_path.read_bytes())}
     changed = manifest.model_copy(update={"gate": fitted, "made_from": made_from})
-    return save_bundle(changed, bundle.interventions, path)
+    return save_bundle(changed, bundle.interventions, path, card=card_text(changed))

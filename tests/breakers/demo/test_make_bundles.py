@@ -6,6 +6,7 @@ import pytest
 
 from breakers.bundles import load_bundle, verify_base
 from breakers.bundles.canary import canary_cosine
+from breakers.bundles.card import card_text
 from breakers.demo import bundles_path, model_path
 from breakers.demo.corpus import BEHAVIOURS, calibration, generate, heldout
 from breakers.demo.make_bundles import (
@@ -67,3 +68,5 @@ def test_the_shipped_bundles_fit_the_shipped_model_and_act(base, name) -> None:
     cosine = canary_cosine(base.model, base.sites, bundle.bank_entry(), bundle.manifest.canary)
     assert cosine > 0.999
     assert (bundle.manifest.gate is None) == (name == MASK_NAME)
+    card = (bundles_path() / name / "card.md").read_text(encoding="utf-8")
+    assert card == card_text(bundle.manifest)
