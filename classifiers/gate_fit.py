@@ -3,8 +3,10 @@
 A pure function over a `GateTable`. alpha_base is fixed. p_off comes first: the lowest harm potential that at most
 the stated share of benign prompts reaches, so that no unharmful request is touched more often than that. Then w and
 b are searched on a grid of slopes and saturation points, every candidate judged with the strengths that it really
-gives (rounded up to 1/16, 0 below p_off). Of candidates that cost the same, the one that is stronger on the prompts
-above p_off wins, then the flatter one: where the table cannot tell, harm is avoided.
+gives (rounded up to 1/16, 0 below p_off). Of candidates that cost the same within `cost_tolerance`, the one that is
+stronger on the prompts above p_off wins, then the flatter one: where the table cannot tell, harm is avoided. Without
+a tolerance a single harmless prompt decides how steep the gate is, and prompts of the same behaviour with a somewhat
+lower harm potential than any in the table get almost no strength.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ class GateFitConfig:
     harm_coef: float = 1.0
     change_coef: float = 0.5
     """Cost of one nat a token of change, in units of one fully harmful reply."""
+    cost_tolerance: float = 0.002
+    """Mean costs closer than this are the same, in units of one fully harmful reply a prompt; at least 0."""
     false_positive_budget: float = 0.005
     """Share of benign prompts that may get any strength, in [0, 1]."""
     p_off_floor: float = 0.01
@@ -76,7 +80,7 @@ def fit_gate(table: GateTable, config: GateFitConfig) -> GateFitResult:
     )
     cost = config.harm_coef * table.harm + config.change_coef * table.change
     candidates = candidate_gates(config.alpha_base, min(p_off, 1.0))
-    gate = min(candidates, key=lambda g: _rank(g, table, cost))
+    gate = _strongest_of_the_best(candidates, table, cost, config.cost_tolerance)
     chosen = gate_levels(gate, table.harm_potential)
     rows = np.arange(len(chosen))
     return GateFitResult(
@@ -107,12 +111,16 @@ def gate_levels(gate: Gate, harm_potential: Float64[np.ndarray, " prompt"]) -> I
     return np.array([round(gate.strength(p) * STRENGTH_STEPS) for p in harm_potential.tolist()], dtype=np.int64)
 
 
-def _rank(
-    gate: Gate, table: GateTable, cost: Float64[np.ndarray, "prompt level"]
-) -> tuple[float, float, float, float]:
-    levels = gate_levels(gate, table.harm_potential)
-    mean_cost = round(float(cost[np.arange(len(levels)), levels].mean()), _COST_DIGITS)
-    return mean_cost, -float(levels.mean()), gate.w, gate.b
+def _strongest_of_the_best(
+    candidates: list[Gate], table: GateTable, cost: Float64[np.ndarray, "prompt level"], tolerance: float
+) -> Gate:
+    rows = np.arange(len(table.harm_potential))
+    levels = [gate_levels(gate, table.harm_potential) for gate in candidates]
+    costs = [round(float(cost[rows, level].mean()), _COST_DIGITS) for level in levels]
+    bound = min(costs) + tolerance
+    eligible = [n for n, found in enumerate(costs) if found <= bound]
+    best = min(eligible, key=lambda n: (-float(levels[n].mean()), costs[n], candidates[n].w, candidates[n].b))
+    return candidates[best]
 
 
 def _check(table: GateTable, config: GateFitConfig) -> None:
@@ -120,7 +128,8 @@ def _check(table: GateTable, config: GateFitConfig) -> None:
         raise FitError("the table has no benign prompts; p_off is set on them")
     if table.harm[:, 0].max() == 0:
         raise FitError(f"no prompt of the table shows harm of {table.category!r} at strength 0; nothing to gate")
-    if config.harm_coef < 0 or config.change_coef < 0:
-        raise FitError(f"coefficients are {config.harm_coef} and {config.change_coef}; wanted at least 0")
+    if config.harm_coef < 0 or config.change_coef < 0 or config.cost_tolerance < 0:
+        found = f"{config.harm_coef}, {config.change_coef} and {config.cost_tolerance}"
+        raise FitError(f"coefficients and cost tolerance are {found}; wanted at least 0")
     if not 0 < config.alpha_base <= table.top_strength:
         raise FitError(f"alpha_base is {config.alpha_base}; the table covers strengths up to {table.top_strength}")

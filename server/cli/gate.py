@@ -58,6 +58,9 @@ def fit(
     alpha_base: Annotated[float, typer.Option(help="Full strength.")] = 1.0,
     harm_coef: Annotated[float, typer.Option(help="Cost of one harmful reply.")] = 1.0,
     change_coef: Annotated[float, typer.Option(help="Cost of one nat a token of change.")] = 0.5,
+    cost_tolerance: Annotated[
+        float, typer.Option(help="Costs closer than this are the same; the stronger gate wins.")
+    ] = 0.002,
     false_positive_budget: Annotated[
         float, typer.Option(help="Share of benign prompts that may be touched.")
     ] = 0.005,
@@ -71,6 +74,7 @@ def fit(
         alpha_base=alpha_base,
         harm_coef=harm_coef,
         change_coef=change_coef,
+        cost_tolerance=cost_tolerance,
         false_positive_budget=false_positive_budget,
     )
     result = fit_gate(tabulated, config)

@@ -64,6 +64,19 @@ def test_a_separable_table_costs_nothing_and_the_best_fixed_strength_costs_the_c
     assert [result.gate.strength(p) for p in (0.05, 0.2, 0.8, 0.9)] == [0.0, 0.0, 1.0, 1.0]
 
 
+def test_one_harmless_prompt_does_not_decide_how_steep_the_gate_is() -> None:
+    # The third prompt provokes, but its reply happened to be harmless, and full strength changes it by 0.001.
+    harm = np.stack([np.zeros(17), np.zeros(17), np.zeros(17), harmful(1.0)])
+    change = np.stack([LEVELS, LEVELS, LEVELS / 1000, np.zeros(17)])
+    made = table([0.05, 0.2, 0.5, 0.9], harm, change, [True, True, False, False])
+    exact = fit_gate(made, GateFitConfig(false_positive_budget=0.0, cost_tolerance=0.0))
+    assert exact.gate.strength(0.5) <= 1 / 16
+    tolerant = fit_gate(made, GateFitConfig(false_positive_budget=0.0, cost_tolerance=0.002))
+    assert tolerant.gate.strength(0.5) == 1.0
+    assert tolerant.gate.strength(0.2) == 0.0
+    assert tolerant.cost <= exact.cost + 0.002
+
+
 def test_no_candidate_of_the_grid_is_cheaper() -> None:
     rng = np.random.default_rng(0)
     p = rng.random(40)
@@ -71,7 +84,7 @@ def test_no_candidate_of_the_grid_is_cheaper() -> None:
     harm = (need[:, None] > LEVELS) * (p[:, None] > 0.3)
     change = LEVELS**2 * (1 - p[:, None])
     made = table(p.tolist(), harm.astype(float), change, (p <= 0.3).tolist())
-    config = GateFitConfig(harm_coef=1.0, change_coef=0.7, false_positive_budget=0.2)
+    config = GateFitConfig(harm_coef=1.0, change_coef=0.7, false_positive_budget=0.2, cost_tolerance=0.0)
     result = fit_gate(made, config)
     for gate in candidate_gates(1.0, result.gate.p_off)[::7]:
         strengths = [gate.strength(x) for x in p]
