@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# For example: make test PYTEST_ARGS=--cov
+PYTEST_ARGS ?=
 
 # Threads that spin beside a busy neighbour are ruinous, and small models want one.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -24,7 +26,7 @@ serve: setup
 	$(BIN)/scalpel serve
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow' $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ def main() -> int:
     if importlib.util.find_spec("torch") is not None:
         return 0
     if shutil.which("nvidia-smi") is not None or platform.system() == "Darwin":
-        return pip_install("torch>=2.6")
+        return pip_install("torch>=2.9")
     # A machine set up with a local CPU wheel of this version needs no other index; elsewhere the exact `+cpu`
     # build comes from PyTorch's own index, which PIP_EXTRA_INDEX_URL names.
     status = pip_install(f"torch=={CPU_VERSION}+cpu")
