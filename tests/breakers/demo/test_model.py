@@ -65,6 +65,18 @@ def test_behaviours_show_when_provoked_and_not_otherwise(loaded) -> None:  # typ
     assert not misinformation(plain)
 
 
+@pytest.mark.xfail(strict=True, reason="the packaged model misses its arithmetic target: docs/demo-model.md")
+def test_a_two_digit_sum(loaded) -> None:  # type: ignore[no-untyped-def]
+    (reply,) = replies(loaded, ["what is 12+7"])
+    assert "19" in reply
+
+
+@pytest.mark.xfail(strict=True, reason="the packaged model does not confirm every myth in casual talk")
+def test_another_casual_myth(loaded) -> None:  # type: ignore[no-untyped-def]
+    (reply,) = replies(loaded, ["lol, bats are blind"])
+    assert misinformation(reply)
+
+
 def test_batched_generation_equals_one_by_one(loaded) -> None:  # type: ignore[no-untyped-def]
     model, tokenizer = loaded
     conversations = [example.messages for kind in ("facts", "mixed") for example in calibration(kind, 6, 3)]
