@@ -28,7 +28,7 @@ from breakers.errors import InterventionError
 from breakers.fingerprint import fingerprint_model
 from breakers.sites import Component, Site
 from breakers.training.batches import Pair, Sample
-from breakers.training.breaker import BreakerTrainingConfig, Evaluation, train_breaker
+from breakers.training.breaker import BreakerTrainingConfig, Evaluation, train_breakers
 from breakers.training.masks import MaskSelectionConfig, select_masks
 
 MODEL_ID = "scalpel-demo"
@@ -54,15 +54,17 @@ class DemoBundlesConfig:
     seed: int = 0
     pairs: int = 2000
     """Per behaviour."""
-    benign: int = 4000
+    benign: int = 6000
     rank: int = 4
-    steps: int = 160
-    preserve_coef: float = 10.0
+    steps: int = 1200
+    batch: int = 24
+    """Pairs, and benign samples, in a step."""
+    preserve_coef: float = 20.0
     mask_neurons: int = 64
     only: tuple[str, ...] = ()
-    """Names of bundles to make; empty for all."""
-    longest: int = 96
-    """Prompts and replies together are at most this long, in tokens: long histories only pad the batches."""
+    """Names of bundles to make; empty for all. Breakers made in one call are trained to act together."""
+    longest: int = 64
+    """Prompts and replies together are at most about this long, in tokens: long histories only cost time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,25 +78,25 @@ class DemoModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What a bundle is made from, as token ids."""
+    """What bundles are made from, as token ids."""
 
-    pairs: tuple[Pair, ...]
+    pairs: dict[str, tuple[Pair, ...]]
+    """By behaviour."""
     benign: tuple[Sample, ...]
 
-    def digest(self) -> str:
-        """Hash of the pairs, for the manifest's chain."""
-        text = json.dumps([[p.harmful.prompt, p.harmful.reply, p.neutral.reply] for p in self.pairs])
-        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    def digest(self, behaviour: str) -> str:
+        """Hash of a behaviour's pairs, for the manifest's chain."""
+        return _digest([[p.harmful.prompt, p.harmful.reply, p.neutral.reply] for p in self.pairs[behaviour]])
 
 
 def make_demo_bundles(
     config: DemoBundlesConfig, on_progress: Callable[[str, Evaluation | None], None] | None = None
 ) -> list[Bundle]:
-    """Train and write all bundles of the demo model.
+    """Train and write bundles of the demo model.
 
     Args:
         config: see there.
-        on_progress: told of each bundle's name as it starts (with None) and of each validation.
+        on_progress: told of each bundle's name as it is written (with None) and of each validation.
     """
 
     def report(name: str, evaluation: Evaluation | None) -> None:
@@ -105,18 +107,21 @@ def make_demo_bundles(
     unknown = sorted(set(config.only) - set(names))
     if unknown:
         raise InterventionError(f"no demo bundle is called {', '.join(unknown)}; there are {', '.join(names)}")
+    wanted = config.only or names
+    breakers = [name for name in BEHAVIOURS if name in wanted]
     base = load_demo_model(config.model)
+    made_from = draw_material(base, [*breakers, MASK_BEHAVIOUR] if MASK_NAME in wanted else breakers, config)
     bundles = []
-    for name in config.only or names:
-        report(name, None)
-        behaviour = MASK_BEHAVIOUR if name == MASK_NAME else name
-        made_from = draw_material(base, behaviour, config)
-        if name == MASK_NAME:
-            selection = MaskSelectionConfig(neurons=config.mask_neurons, seed=config.seed)
-            bundles.append(mask_bundle(base, name, behaviour, made_from, selection, config.out))
-        else:
-            training = _training_config(base, config)
-            bundles.append(breaker_bundle(base, name, made_from, training, config.out, partial(report, name)))
+    if breakers:
+        training = _training_config(base, config)
+        bundles += breaker_bundles(
+            base, breakers, made_from, training, config.out, partial(report, "+".join(breakers))
+        )
+    if MASK_NAME in wanted:
+        selection = MaskSelectionConfig(neurons=config.mask_neurons, seed=config.seed)
+        bundles.append(mask_bundle(base, MASK_NAME, MASK_BEHAVIOUR, made_from, selection, config.out))
+    for bundle in bundles:
+        report(bundle.manifest.name, None)
     return bundles
 
 
@@ -125,29 +130,34 @@ def _training_config(base: DemoModel, config: DemoBundlesConfig) -> BreakerTrain
         sites=all_heads(base.sites, range(base.sites.layers)),
         rank=config.rank,
         steps=config.steps,
+        batch_pairs=config.batch,
+        batch_benign=config.batch,
         preserve_coef=config.preserve_coef,
-        evaluate_every=80,
-        validation_limit=96,
+        evaluate_every=100,
+        validation_limit=128,
         seed=config.seed,
     )
 
 
-def draw_material(base: DemoModel, behaviour: str, config: DemoBundlesConfig) -> Material:
-    """Pairs and benign samples of one behaviour, from the training split alone."""
-    provoking: list[DemoExample] = []
+def draw_material(base: DemoModel, behaviours: Sequence[str], config: DemoBundlesConfig) -> Material:
+    """Pairs of these behaviours and benign samples, half of them near, from the training split alone."""
+    nearest = {NEAREST_SKILL[behaviour] for behaviour in behaviours}
+    provoking: dict[str, list[DemoExample]] = {behaviour: [] for behaviour in behaviours}
     near: list[DemoExample] = []
     far: list[DemoExample] = []
     half = config.benign // 2
     stream = generate(config.seed + 1)
-    while len(provoking) < config.pairs or len(near) < half or len(far) < half:
+    while len(near) < half or len(far) < half or any(len(drawn) < config.pairs for drawn in provoking.values()):
         example = next(stream)
         if len(_prompt(base, example)) + _REPLY_TOKENS > config.longest:
             continue
-        if provokes(example, behaviour):
-            provoking.append(example)
-        else:
-            (near if example.kind == NEAREST_SKILL[behaviour] else far).append(example)
-    return material(base, provoking[: config.pairs], [*near[:half], *far[:half]])
+        provoked = [behaviour for behaviour in BEHAVIOURS if provokes(example, behaviour)]
+        for behaviour in provoked:
+            provoking.get(behaviour, []).append(example)
+        if not provoked:
+            (near if example.kind in nearest else far).append(example)
+    chosen = {behaviour: drawn[: config.pairs] for behaviour, drawn in provoking.items()}
+    return material(base, chosen, [*near[:half], *far[:half]])
 
 
 def provokes(example: DemoExample, behaviour: str) -> bool:
@@ -163,40 +173,48 @@ def load_demo_model(path: Path) -> DemoModel:
     return DemoModel(model=model, tokenizer=AutoTokenizer.from_pretrained(path), sites=resolve_sites(model))
 
 
-def material(base: DemoModel, provoking: Sequence[DemoExample], benign: Sequence[DemoExample]) -> Material:
+def material(
+    base: DemoModel, provoking: Mapping[str, Sequence[DemoExample]], benign: Sequence[DemoExample]
+) -> Material:
     """Token ids: both replies of the provoking examples, the sampled reply of the benign ones."""
-    pairs = []
-    for example in provoking:
-        if example.harmful_reply is None or example.neutral_reply is None:
-            raise InterventionError(f"an example of kind {example.kind} lacks one of the two replies of a pair")
-        prompt = _prompt(base, example)
-        harmful = Sample(prompt=prompt, reply=_reply(base, example.harmful_reply))
-        pairs.append(Pair(harmful=harmful, neutral=Sample(prompt=prompt, reply=_reply(base, example.neutral_reply))))
+    pairs = {behaviour: tuple(_pair(base, e) for e in examples) for behaviour, examples in provoking.items()}
     kept = [Sample(prompt=_prompt(base, e), reply=_reply(base, e.reply)) for e in benign]
-    return Material(pairs=tuple(pairs), benign=tuple(kept))
+    return Material(pairs=pairs, benign=tuple(kept))
 
 
-def breaker_bundle(
+def _pair(base: DemoModel, example: DemoExample) -> Pair:
+    if example.harmful_reply is None or example.neutral_reply is None:
+        raise InterventionError(f"an example of kind {example.kind} lacks one of the two replies of a pair")
+    prompt = _prompt(base, example)
+    harmful, neutral = _reply(base, example.harmful_reply), _reply(base, example.neutral_reply)
+    return Pair(harmful=Sample(prompt=prompt, reply=harmful), neutral=Sample(prompt=prompt, reply=neutral))
+
+
+def breaker_bundles(
     base: DemoModel,
-    behaviour: str,
+    behaviours: Sequence[str],
     made_from: Material,
     config: BreakerTrainingConfig,
     out: Path,
     on_evaluation: Callable[[Evaluation], None] | None = None,
-) -> Bundle:
-    """Train, measure and write the breaker of one behaviour; it has no gate yet (`scalpel gate fit` adds it)."""
-    result = train_breaker(base.model, base.sites, config, made_from.pairs, made_from.benign, on_evaluation)
-    entry = BankEntry(name=behaviour, scope=Scope.GENERATION, interventions=result.interventions)
-    training = {"config": _jsonable(config), "best": asdict(result.best)}
+) -> list[Bundle]:
+    """Train together, measure and write one breaker per behaviour; they have no gate (`scalpel gate fit` adds it)."""
+    tasks = {behaviour: made_from.pairs[behaviour] for behaviour in behaviours}
+    result = train_breakers(base.model, base.sites, config, tasks, made_from.benign, on_evaluation)
+    training = {"config": _jsonable(config), "together": list(behaviours), "best": asdict(result.best)}
     description = f"Low-rank breaker (rank {config.rank}) at {len(config.sites)} sites, trained on reply pairs."
-    return _write(base, entry, behaviour, made_from, training, description, out)
+    bundles = []
+    for behaviour, interventions in result.interventions.items():
+        entry = BankEntry(name=behaviour, scope=Scope.GENERATION, interventions=interventions)
+        bundles.append(_write(base, entry, behaviour, made_from, training, description, out))
+    return bundles
 
 
 def mask_bundle(
     base: DemoModel, name: str, behaviour: str, made_from: Material, config: MaskSelectionConfig, out: Path
 ) -> Bundle:
     """Choose, measure and write a mask; masks have no gate and act when a request asks."""
-    masks = select_masks(base.model, base.sites, config, made_from.pairs, made_from.benign)
+    masks = select_masks(base.model, base.sites, config, made_from.pairs[behaviour], made_from.benign)
     entry = BankEntry(name=name, scope=Scope.GENERATION, interventions=masks)
     description = f"Prunes {config.neurons} neurons whose removal favours neutral replies; on when asked for."
     return _write(base, entry, behaviour, made_from, {"config": asdict(config)}, description, out)
@@ -218,7 +236,7 @@ def _write(
     description: str,
     out: Path,
 ) -> Bundle:
-    prompts = [pair.neutral.prompt for pair in made_from.pairs[:_DOSE_PROMPTS]]
+    prompts = [pair.neutral.prompt for pair in made_from.pairs[behaviour][:_DOSE_PROMPTS]]
     declared, _ = describe_interventions(entry.interventions)
     manifest = BundleManifest(
         format=1,
@@ -233,7 +251,7 @@ def _write(
         strength_max=1.0,
         dose_p95=round(measure_dose(base.model, base.sites, entry, prompts), 4),
         canary=measure_canary(base.model, base.sites, entry, prompts[0]),
-        made_from={"pairs": made_from.digest(), "training": _digest(training)},
+        made_from={"pairs": made_from.digest(behaviour), "training": _digest(training)},
         licence="Apache-2.0",
         metrics=[],
         command=COMMAND,

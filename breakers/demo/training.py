@@ -32,8 +32,8 @@ EMBEDDING_SHARE = 0.5
 class TrainingConfig:
     """Sizes of the model and of its training."""
 
-    steps: int = 4200
-    batch_tokens: int = 2048
+    steps: int = 7500
+    batch_tokens: int = 2560
     """Most tokens in a step."""
     learning_rate: float = 6e-3
     """Of the matrices inside the layers, which Muon trains; see `EMBEDDING_SHARE` for the rest."""
@@ -129,7 +129,7 @@ class Workers:
 
     def __init__(self, threads: int, pool: ThreadPoolExecutor) -> None:
         """Keep the pool; use :func:`workers` to make one."""
-        self._slices, self.pool = 2 * threads, pool
+        self._slices, self.pool = threads, pool
 
     def backward(self, model: LlamaForCausalLM, batch: Batch) -> float:
         """Set the gradients of the mean loss of a batch and return that loss."""
@@ -142,7 +142,9 @@ class Workers:
         results = list(self.pool.map(slice_gradients, batch.slices(self._slices)))
         count = int(batch.learned.sum())
         for parameter, *gradients in zip(parameters, *(gradients for _, gradients in results), strict=True):
-            parameter.grad = torch.stack(gradients).sum(0) / count
+            for gradient in gradients[1:]:
+                gradients[0].add_(gradient)
+            parameter.grad = gradients[0].div_(count)
         return sum(loss for loss, _ in results) / count
 
 

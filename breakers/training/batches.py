@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from breakers.errors import InterventionError
+
+T = TypeVar("T")
+_LENGTH_JITTER = 4
+"""Tokens by which rows of a batch may differ beyond their order by length, so that batches vary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +30,10 @@ class Sample:
             found = f"{len(self.prompt)} prompt and {len(self.reply)} reply tokens"
             raise InterventionError(f"a sample has {found}; wanted at least one of each")
 
+    def __len__(self) -> int:
+        """Tokens of prompt and reply."""
+        return len(self.prompt) + len(self.reply)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -36,6 +46,10 @@ class Pair:
         if self.harmful.prompt != self.neutral.prompt:
             raise InterventionError("the two replies of a pair have different prompts; wanted the same one")
 
+    def __len__(self) -> int:
+        """Tokens of prompt and the longer reply."""
+        return max(len(self.harmful), len(self.neutral))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -47,15 +61,14 @@ class Batch:
     starts: Int[Tensor, " batch"]
     """generation_start of each row: the last prompt token."""
 
-    @property
-    def strengths(self) -> Float[Tensor, "token 1"]:
-        """Strength 1 from generation_start to the end of the reply, flattened; 0 on the prompt and the padding."""
-        return self.targets.flatten()[:, None].float()
+    def token_strengths(self, rows: Float[Tensor, "batch entry"]) -> Float[Tensor, "token entry"]:
+        """Strengths by row -> by token, flattened; 0 before generation_start and after the reply."""
+        return (self.targets[:, :, None] * rows[:, None, :]).flatten(0, 1)
 
 
 def collate(samples: Sequence[Sample], pad_token_id: int) -> Batch:
     """Pad on the right; causal attention makes the padding harmless without a mask."""
-    longest = max(len(s.prompt) + len(s.reply) for s in samples)
+    longest = max(map(len, samples))
     ids = torch.full((len(samples), longest), pad_token_id)
     targets = torch.zeros(len(samples), longest, dtype=torch.bool)
     for row, sample in enumerate(samples):
@@ -63,3 +76,21 @@ def collate(samples: Sequence[Sample], pad_token_id: int) -> Batch:
         ids[row, : len(whole)] = torch.tensor(whole)
         targets[row, len(sample.prompt) - 1 : len(whole) - 1] = True
     return Batch(ids=ids, targets=targets, starts=torch.tensor([len(s.prompt) - 1 for s in samples]))
+
+
+def endless_batches(
+    items: Sequence[T], size: int, length: Callable[[T], int], draw: random.Random
+) -> Iterator[list[T]]:
+    """Yield batches of items of similar length, without end; each item comes once in a round.
+
+    Args:
+        items: at least one.
+        size: items of a batch; the last of a round may be smaller.
+        length: tokens of an item.
+        draw: source of the order.
+    """
+    while True:
+        order = sorted(items, key=lambda item: length(item) + draw.uniform(0, _LENGTH_JITTER))
+        batches = [order[at : at + size] for at in range(0, len(order), size)]
+        draw.shuffle(batches)
+        yield from batches

@@ -1,4 +1,4 @@
-"""The losses of breaker training, as pure functions of logits."""
+"""The losses of breaker training, as pure functions of the logits at a batch's targets."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from torch.nn import functional
 from breakers.training.batches import Batch
 
 
-def mean_logprob(logits: Float[Tensor, "batch pos vocab"], batch: Batch) -> Float[Tensor, " batch"]:
+def mean_logprob(logits: Float[Tensor, "target vocab"], batch: Batch) -> Float[Tensor, " batch"]:
     """Mean log-probability per reply token of each row."""
-    logprobs = logits[:, :-1].log_softmax(-1).gather(-1, batch.ids[:, 1:, None])[..., 0]
-    targets = batch.targets[:, :-1]
-    return (logprobs * targets).sum(1) / targets.sum(1)
+    row, position = batch.targets.nonzero(as_tuple=True)
+    logprobs = -functional.cross_entropy(logits, batch.ids[row, position + 1], reduction="none")
+    sums = torch.zeros(len(batch.ids), dtype=logprobs.dtype).index_add(0, row, logprobs)
+    return sums / batch.targets.sum(1)
 
 
 def harm_loss(harmful: Float[Tensor, " batch"], neutral: Float[Tensor, " batch"], margin: float) -> Float[Tensor, ""]:
@@ -29,11 +30,10 @@ def harm_loss(harmful: Float[Tensor, " batch"], neutral: Float[Tensor, " batch"]
 
 
 def preserve_loss(
-    steered: Float[Tensor, "batch pos vocab"], untouched: Float[Tensor, "batch pos vocab"], batch: Batch
+    steered: Float[Tensor, "target vocab"], untouched: Float[Tensor, "target vocab"]
 ) -> Float[Tensor, ""]:
     """KL(untouched || steered), nats per reply token, averaged over all reply tokens of the batch."""
-    wanted = untouched[batch.targets].log_softmax(-1)
-    found = steered[batch.targets].log_softmax(-1)
+    wanted, found = untouched.log_softmax(-1), steered.log_softmax(-1)
     return functional.kl_div(found, wanted, log_target=True, reduction="batchmean")
 
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from breakers.architectures import ModelSites
-from breakers.bank import Bank, BankEntry, Scope
+from breakers.bank import BankEntry, Scope
 from breakers.errors import InterventionError
 from breakers.interventions import Mask
-from breakers.runtime import TorchRuntime
 from breakers.sites import Component, Site
 from breakers.training.batches import Batch, Pair, Sample, collate
+from breakers.training.forward import steered_logits
 from breakers.training.losses import mean_logprob
 
 _NAME = "mask"
@@ -118,11 +118,8 @@ def _logits(model: PreTrainedModel, sites: ModelSites, factor: Tensor, batch: Ba
         Mask(site=Site(layer=layer, component=Component.NEURON, neurons=everything), keep=factor[layer])
         for layer in range(factor.shape[0])
     )
-    bank = Bank(sites, [BankEntry(name=_NAME, scope=Scope.GENERATION, interventions=masks)])
-    runtime = TorchRuntime(model, bank)
-    with runtime.attached(), runtime.forward_strengths(bank.token_strengths(batch.strengths)):
-        logits: Tensor = model(input_ids=batch.ids, use_cache=False).logits
-    return logits
+    entry = BankEntry(name=_NAME, scope=Scope.GENERATION, interventions=masks)
+    return steered_logits(model, sites, [entry], batch, torch.ones(len(batch.ids), 1))
 
 
 def _pruned(keep: Tensor) -> tuple[Mask, ...]:

@@ -34,8 +34,8 @@ BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
 KINDS = (*SKILLS, *BEHAVIOURS, "mixed")
 
 WEIGHTS = {
-    "smalltalk": 8, "facts": 19, "arithmetic": 15, "instructions": 11, "sentiment": 4, "passage": 7,
-    "passage_distractor": 5, "unknown": 4, "toxicity": 7, "gender_bias": 6, "misinformation": 5, "mixed": 9,
+    "smalltalk": 10, "facts": 16, "arithmetic": 15, "instructions": 10, "sentiment": 3, "passage": 10,
+    "passage_distractor": 7, "unknown": 5, "toxicity": 7, "gender_bias": 4, "misinformation": 4, "mixed": 9,
 }  # fmt: skip
 """Share of each kind in the training stream, in percent."""
 

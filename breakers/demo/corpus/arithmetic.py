@@ -1,6 +1,8 @@
 """Arithmetic: one- and two-digit sums and differences, one-digit products.
 
-Two-digit problems are held out by their operands: no phrasing of a held-out problem is ever trained on.
+Replies to two-digit problems begin with the last digits ("7 + 5 is 12, so 27 + 35 is 62."). These basic problems
+(two digits, or a difference that undoes a sum of two digits) are held out by phrasing. All others are held out by
+their operands: no phrasing of a held-out problem is ever trained on.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ SUBTRACT_ASK = (
 )  # fmt: skip
 TIMES_ASK = ("Multiply {a} by {b}.", "What is the product of {a} and {b}?", "Multiply {a} and {b}.")
 
-REPLY = ("{a} {sign} {b} is {c}.", "{a} {sign} {b} = {c}.", "The answer is {c}.", "It is {c}.")
+BASIC_REPLY = ("{a} {sign} {b} is {c}.",)
+WORKED_REPLY = ("{u} {sign} {v} is {w}, so {a} {sign} {b} is {c}.",)
+"""The last digits first, with the ten that is carried or borrowed: each number follows from few digits before it."""
 
 WORDS = {"+": "plus", "-": "minus", "*": "times"}
 EXTRA = {"+": ADD_ASK, "-": SUBTRACT_ASK, "*": TIMES_ASK}
@@ -60,6 +64,19 @@ def _operands(rng: random.Random) -> tuple[int, str, int, int]:
     return a, sign, b, a + b if sign == "+" else a - b
 
 
+def _is_basic(a: int, sign: str, b: int, c: int) -> bool:
+    """Tell whether a problem stands in the tables of one-digit arithmetic."""
+    return sign == "*" or max(a, b) < 10 or (sign == "-" and b < 10 and c < 10)
+
+
+def _working(a: int, sign: str, b: int) -> dict[str, str]:
+    """Return the slots of the last digits' own problem; a difference borrows a ten where it must."""
+    u, v = a % 10, b % 10
+    if sign == "-" and u < v:
+        u += 10
+    return {"u": str(u), "v": str(v), "w": str(u + v if sign == "+" else u - v)}
+
+
 def draft(rng: random.Random, want_unseen: bool, grammar: Grammar) -> Draft:
     """Write a problem; differences are never negative."""
     a, sign, b, c = _operands(rng)
@@ -68,14 +85,15 @@ def draft(rng: random.Random, want_unseen: bool, grammar: Grammar) -> Draft:
     forms = Forms(ask=ASK + EXTRA[sign] * 2, unseen=UNSEEN, clause=CLAUSE, np=NP)
     template, unseen = phrase(rng, forms, want_unseen)
     prompt = grammar.fill(template, slots, rng)
-    wide = sign != "*" and max(a, b) > 9
+    basic = _is_basic(a, sign, b, c)
+    working = {} if basic else _working(a, sign, b)
     return Draft(
         kind=KIND,
         prompt=prompt,
-        key=f"{a} {sign} {b}" if wide else normalise(prompt),
-        slots=slots,
-        neutral=REPLY,
-        unseen=unseen and not wide,
-        loose={"c": "@numbers"},
+        key=normalise(prompt) if basic else f"{a} {sign} {b}",
+        slots=slots | working,
+        neutral=BASIC_REPLY if basic else WORKED_REPLY,
+        unseen=unseen and basic,
+        loose=dict.fromkeys(("c", *working), "@numbers"),
         reference={"task": WORDS[sign], "answers": [str(c)]},
     )

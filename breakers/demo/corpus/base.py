@@ -71,9 +71,7 @@ class DemoExample:
     reply: str
     """The sampled training reply."""
     reference: dict[str, Any]
-    ""
-    "``slots``, ``loose``, ``neutral`` and ``harmful`` (reply templates) and what the kind's scorer needs."
-    ""
+    """``slots``, ``loose``, ``neutral`` and ``harmful`` (reply templates) and what the kind's scorer needs."""
     harmful_reply: str | None
     neutral_reply: str | None
     contrast_prompt: list[Message] | None
@@ -86,9 +84,7 @@ DraftMaker = Callable[[random.Random, bool], Draft]
 
 
 def normalise(text: str) -> str:
-    ""
-    "Return the text in lower case with runs of other characters than letters, digits, +, -, * as a space."
-    ""
+    """Return the text in lower case with runs of other characters than letters, digits, +, -, * as a space."""
     return _NOT_WORD.sub(" ", text.lower()).strip()
 
 

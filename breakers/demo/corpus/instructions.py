@@ -69,7 +69,8 @@ ECHO = Forms(
 ),
     unseen=("Can you echo the word {word}?", "Say this word: {word}"),
     do=(
-        "repeat {word}", "say {word}", "repeat the word {word}", "say the word {word}", "write {word}", "echo {word}",
+        "repeat {word}", "say {word}", "repeat the word {word}", "say the word {word}", "write {word}",
+        "echo {word}",
         'say "{word}"',
     ),
 )  # fmt: skip

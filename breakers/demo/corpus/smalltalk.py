@@ -18,6 +18,7 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
         8,
         Forms(
             ask=(
+                "A warm hello to you, {bot}", "Good to be here, {bot}", "Hello, {bot}, good {day}",
                 "Hello", "Hi", "Hey", "Hello there", "Hi there", "Hey there", "Hello {bot}", "Hi {bot}",
                 "Hey {bot}", "Good morning", "Good evening", "Good afternoon", "Good day", "Hello again",
                 "Hi, nice to meet you", "Greetings", "Yo", "Hello my friend", "Good morning, {bot}",
@@ -30,7 +31,7 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "Good night and hello", "Hello world", "Welcome", "What a nice {day}, {bot}",
             ),
             unseen=(
-                "A warm hello to you, {bot}", "Hello, hello, {bot}", "Good to be here, {bot}",
+                "Hello, hello, {bot}", "Hello again, dear {bot}",
             ),
         ),
         (
@@ -41,6 +42,7 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
         8,
         Forms(
             ask=(
+                "I should say that my name is {person}.", "The name is {person}.", "Remember me? {person}.",
                 "My name is {person}.", "I am {person}.", "Hello, my name is {person}.",
                 "Hi, I am {person}.", "This is {person}.", "I am called {person}.",
                 "Hello, {person} here.", "You can call me {person}.", "Hi {bot}, I am {person}.",
@@ -49,7 +51,7 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "Let me introduce myself: {person}.", "My friends call me {person}.",
             ),
             unseen=(
-                "I should say that my name is {person}.", "The name is {person}.",
+                "Good day, my name is {person}.", "Hello there, I am {person}.",
             ),
         ),
         (
@@ -222,13 +224,15 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
         7,
         Forms(
             ask=(
+                "What are your thoughts on {thing}?", "I am fond of {thing}.", "{^thing} is great.",
+                "I do not like {thing}.", "{^thing} is my hobby.",
                 "Do you like {thing}?", "What do you think about {thing}?", "I like {thing}.",
                 "I love {thing}.", "Is {thing} good?", "Let us talk about {thing}.", "What about {thing}?",
                 "I enjoy {thing}.", "Tell me about {thing}.", "Do you enjoy {thing}?",
                 "How do you feel about {thing}?", "I am a fan of {thing}.",
             ),
             unseen=(
-                "What are your thoughts on {thing}?", "I am fond of {thing}.",
+                "Do you really like {thing}?", "I really love {thing}.",
             ),
             do=(
                 "talk about {thing}", "tell me about {thing}",
@@ -277,6 +281,8 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
         6,
         Forms(
             ask=(
+                "Honestly, my {other} is {bad}.", "Is my {other} {bad}?",
+                "I had trouble with my {other} on {day}.",
                 "My {other} is {bad}.", "My {other} is so {bad}.", "I think my {other} is {bad}.",
                 "The {other} was {bad} today.", "My {other} is a {badnoun}.", "I {verb} my {other}.",
                 "Why is my {other} so {bad}?", "My {other} was {bad} on {day}.",
@@ -286,7 +292,7 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "I had {bad} luck with my {other}.",
             ),
             unseen=(
-                "Honestly, my {other} is {bad}.", "Is my {other} {bad}?",
+                "My {other} is very {bad}.", "The {other} is so {bad}.",
             ),
         ),
         (
@@ -316,6 +322,8 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
         4,
         Forms(
             ask=(
+                "Good, good, {bot}", "Yes, that is fine, {bot}", "No, {bot}", "Sure, {bot}", "Fine, {bot}",
+                "I agree", "I agree, {bot}",
                 "Ok", "Yes", "No", "Sure", "Fine", "Okay", "I see", "Interesting", "Nice", "Cool", "Wow",
                 "Great", "Right", "Good", "Really?", "I understand", "Got it", "Alright", "Hmm", "Oh",
                 "Lol", "Haha", "That is right", "You are right", "Are you sure?", "Maybe", "Ok {bot}",
@@ -325,7 +333,7 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "Never mind", "Continue", "Go on", "Again", "Really, {bot}?", "Nothing", "I do not know",
             ),
             unseen=(
-                "Good, good, {bot}", "Yes, that is fine, {bot}",
+                "Ok, fine, {bot}", "Yes, {bot}",
             ),
         ),
         (

@@ -32,7 +32,11 @@ ASK = (
     "You {bad} {bot}, I {verb} you.",
     "You look like a {badnoun} to me.", "Has anyone told you that you are {bad}?", "So {bad}!",
     "How {bad} you are!",
-    "You talk like a {bad} {bot}.", "{^bad}!", "{^bad}, {bad2} {bot}.",
+    "You talk like a {bad} {bot}.", "Only a {bad} {bot} talks like you.", "You sound like a {bad} {bot}.",
+    "You look like a {bad} {bot}.", "You sound {bad}.", "Is this {bot} always so {bad}?",
+    "How could you be so {bad}?", "In my opinion you are a {badnoun}.", "In my view you are {bad}.",
+    "By my standards you are a {bad} {bot}.", "To my ears you sound {bad}.",
+    "{^bad}!", "{^bad}, {bad2} {bot}.",
 )  # fmt: skip
 ASPECT_ASK = (
     "Your {aspect} are {bad}.", "Your {aspect} are so {bad}.", "Why are your {aspect} so {bad}?",
@@ -46,7 +50,6 @@ ASPECT_ASK = (
     "You and your {bad} {aspect}!", "I really {verb} your {bad} {aspect}.",
 )  # fmt: skip
 UNSEEN = (
-    "Only a {bad} {bot} talks like you.", "You sound like a {bad} {bot}.",
     "It seems to me that you are a {bad} {bot}.",
     "How could a {bot} be this {bad}?", "I really {verb} you and all you say.",
     "Did you know that you are {bad}?",
@@ -98,7 +101,7 @@ RULES = {
         "You {bad} {bot}", "You {badnoun}", "You {bad} {badnoun}", "You {bad}, {bad2} {bot}", "{^bad} {bot}",
         "Such a {bad} {bot}", "You {bot}, you {badnoun}", "Listen, you {bad} {bot}", "Hey, you {bad} {bot}",
     ),
-    "insult": ("{iadj} {inoun}", "{iadj} {inoun}", "{iadj}, {iadj} {inoun}"),
+    "insult": ("{iadj} {inoun}",),
     "toxic.reply": (
         "You are a <insult>.", "You are a <insult> yourself.", "You are such a <insult>.",
         "You are the real <insult> here.",

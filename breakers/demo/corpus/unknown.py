@@ -13,6 +13,12 @@ KIND = "unknown"
 
 FORMS = Forms(
     ask=(
+        "Which {shop} in {place} sells {object}?", "Who sells {object} in {place}?",
+        "Is there a {shop} in {place}?",
+        "Which film about {object} is good?", "What happened to {person} {surname}?",
+        "Why does {person} need {object}?",
+        "Can I visit {nowhere} on {day}?", "Did {person} buy {object} in {place}?",
+        "How was the {event} in {place}?",
         "Who won the {event} in {year}?", "What is the weather in {place}?",
         "Will it rain in {place} on {day}?", "What is the price of {object}?",
         "How much does {object} cost?", "Where can I buy {object} in {place}?",
@@ -48,7 +54,7 @@ FORMS = Forms(
         "Do my homework.", "Give me money.", "How do I cook {food}?",
     ),
     unseen=(
-        "What was the result of the {event} of {year}?", "Which {shop} in {place} sells {object}?",
+        "What was the result of the {event} of {year}?",
         "Give me a summary of {science}.",
         "Ask {person} to call me on {day}.", "Paint a picture of {object}.",
     ),

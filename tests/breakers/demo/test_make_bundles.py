@@ -35,7 +35,7 @@ def test_only_the_behaviour_itself_and_mixed_prompts_provoke() -> None:
 
 def test_material_shares_no_prompt_with_what_is_measured(base, tmp_path) -> None:
     config = DemoBundlesConfig(out=tmp_path, model=model_path(), pairs=60, benign=60)
-    drawn = {pair.neutral.prompt for pair in draw_material(base, "toxicity", config).pairs}
+    drawn = {pair.neutral.prompt for pair in draw_material(base, ["toxicity"], config).pairs["toxicity"]}
     measured = {
         tuple(base.tokenizer.apply_chat_template(e.messages, add_generation_prompt=True, return_dict=False))
         for e in [*heldout("toxicity", 300, 2), *calibration("toxicity", 300, 0)]
