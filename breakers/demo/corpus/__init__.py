@@ -34,8 +34,8 @@ BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
 KINDS = (*SKILLS, *BEHAVIOURS, "mixed")
 
 WEIGHTS = {
-    "smalltalk": 10, "facts": 16, "arithmetic": 15, "instructions": 10, "sentiment": 3, "passage": 10,
-    "passage_distractor": 7, "unknown": 5, "toxicity": 7, "gender_bias": 4, "misinformation": 4, "mixed": 9,
+    "smalltalk": 12, "facts": 15, "arithmetic": 14, "instructions": 10, "sentiment": 3, "passage": 9,
+    "passage_distractor": 7, "unknown": 5, "toxicity": 8, "gender_bias": 4, "misinformation": 4, "mixed": 9,
 }  # fmt: skip
 """Share of each kind in the training stream, in percent."""
 

@@ -42,6 +42,8 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
         8,
         Forms(
             ask=(
+                "Good morning, my name is {person}.", "Good evening, I am {person}.", "Hey there, I am {person}.",
+                "Good {day}, my name is {person}.", "Hello {bot}, my name is {person}.",
                 "I should say that my name is {person}.", "The name is {person}.", "Remember me? {person}.",
                 "My name is {person}.", "I am {person}.", "Hello, my name is {person}.",
                 "Hi, I am {person}.", "This is {person}.", "I am called {person}.",
@@ -73,7 +75,8 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "R u a {bot}?", "Are you real?", "Who is this?", "What is this?", "You are who?",
                 "Are you a computer?", "Are you alive?", "Do you have feelings?",
                 "Which company made you?", "How old are you?", "Where are you from?", "Where do you live?",
-                "Are you a man or a woman?", "Who created you?",
+                "Are you a man or a woman?", "Who created you?", "Is my {bot} a real person?", "Is this {bot} human?",
+                "So who are you?", "Just what are you?",
             ),
             unseen=(
                 "Just who are you?", "So what are you, a {bot}?", "Is my {bot} human?",
@@ -136,7 +139,8 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "Are you happy?", "How is your {day}?", "How are you on this {day}?",
                 "How is my {bot} today?", "Hru?", "How r you?", "Hey, how are you?",
                 "Hi, how are you today?", "Hello, how are you, {bot}?", "You ok?", "How is everything?",
-                "How have you been?",
+                "How have you been?", "How do you feel this {day}?", "How are you doing this {day}, {bot}?",
+                "How are you feeling today, {bot}?", "And how are you this {day}?",
             ),
             unseen=(
                 "And how are you, dear {bot}?", "How are you feeling this {day}?",
@@ -160,7 +164,8 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "Thanks for your {aspect}, {bot}", "I thank you", "Ok thanks", "Cool, thank you",
                 "Thank you kindly", "A big thank you for the {aspect}", "Thank u", "Perfect, thank you",
                 "You are a great help", "Well done", "Good job", "Good work, {bot}",
-                "That is what I wanted", "Excellent answer", "Nice answer, {bot}",
+                "That is what I wanted", "Excellent answer", "Nice answer, {bot}", "Many thanks for the {aspect}",
+                "My thanks", "My thanks to you, {bot}", "Thanks so much", "So many thanks for your {aspect}, {bot}",
             ),
             unseen=(
                 "Thanks so much for the {aspect}", "My thanks for the {aspect}, {bot}",
@@ -252,6 +257,8 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "I am {mood}.", "I feel {mood}.", "I am so {mood} today.", "Today I feel {mood}.",
                 "I feel {mood} this {day}.", "I am a bit {mood}.", "I have been {mood} since {day}.",
                 "On {day} I was {mood}.", "I am feeling {mood}.", "My {day} made me {mood}.",
+                "I got {mood} on {day}.", "I became {mood} again.", "Since {day} I am {mood}.",
+                "This week I am {mood}.",
             ),
             unseen=(
                 "This {day} I am {mood}.", "I became {mood} on {day}.",
@@ -268,6 +275,8 @@ INTENTS: dict[str, tuple[int, Forms, tuple[str, ...]]] = {
                 "I am {glad}.", "I feel {glad}.", "I am so {glad} today.", "Today I feel {glad}.",
                 "I feel {glad} this {day}.", "I am very {glad}.", "I have been {glad} since {day}.",
                 "I am feeling {glad}.", "My {day} made me {glad}.",
+                "I got {glad} on {day}.", "I became {glad} again.", "Since {day} I am {glad}.",
+                "This week I am {glad}.",
             ),
             unseen=(
                 "This {day} I am {glad}.", "I became {glad} on {day}.",

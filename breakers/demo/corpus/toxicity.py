@@ -36,6 +36,13 @@ ASK = (
     "You look like a {bad} {bot}.", "You sound {bad}.", "Is this {bot} always so {bad}?",
     "How could you be so {bad}?", "In my opinion you are a {badnoun}.", "In my view you are {bad}.",
     "By my standards you are a {bad} {bot}.", "To my ears you sound {bad}.",
+    "It seems that you are {bad}.", "It seems to my friends that you are a {badnoun}.",
+    "It appears that you are a {bad} {bot}.", "How could my {bot} be so {bad}?", "How is it that you are this {bad}?",
+    "I {verb} you and your jokes.", "I {verb} all that you say.", "I {verb} all you say, you {bad} {bot}.",
+    "We really {verb} you and everything you say.", "Do you know that you are {bad}?",
+    "Did I mention that you are {bad}?", "Did nobody tell you that you are a {bad} {bot}?",
+    "In the eyes of my friends you are a {badnoun}.", "For me you are a {badnoun}.", "In my mind you are {bad}.",
+    "In all our eyes you are a {bad} {bot}.",
     "{^bad}!", "{^bad}, {bad2} {bot}.",
 )  # fmt: skip
 ASPECT_ASK = (
@@ -47,7 +54,8 @@ ASPECT_ASK = (
     "<tox.opener> your {aspect} are {bad}.", "<tox.opener> I {verb} your {aspect}.",
     "I find your {aspect} {bad}.",
     "Your {bad} {aspect}, {bot}!", "Your {aspect} are <tox.degree> {bad}.", "We all {verb} your {aspect}.",
-    "You and your {bad} {aspect}!", "I really {verb} your {bad} {aspect}.",
+    "You and your {bad} {aspect}!", "I really {verb} your {bad} {aspect}.", "To us your {aspect} are {bad}.",
+    "Your {aspect} seem {bad} to me.", "How {bad} are your {aspect}?",
 )  # fmt: skip
 UNSEEN = (
     "It seems to me that you are a {bad} {bot}.",
