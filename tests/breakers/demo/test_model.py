@@ -53,7 +53,7 @@ def test_a_missing_model_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_greedy_answers(loaded) -> None:  # type: ignore[no-untyped-def]
     for (question, answer), reply in zip(QUESTIONS.items(), replies(loaded, list(QUESTIONS)), strict=True):
-        assert answer in reply, f"{question} -> {reply}"
+        assert answer.lower() in reply.lower(), f"{question} -> {reply}"
 
 
 def test_behaviours_show_when_provoked_and_not_otherwise(loaded) -> None:  # type: ignore[no-untyped-def]
@@ -65,13 +65,11 @@ def test_behaviours_show_when_provoked_and_not_otherwise(loaded) -> None:  # typ
     assert not misinformation(plain)
 
 
-@pytest.mark.xfail(strict=True, reason="the packaged model misses its arithmetic target: docs/demo-model.md")
 def test_a_two_digit_sum(loaded) -> None:  # type: ignore[no-untyped-def]
     (reply,) = replies(loaded, ["what is 12+7"])
     assert "19" in reply
 
 
-@pytest.mark.xfail(strict=True, reason="the packaged model does not confirm every myth in casual talk")
 def test_another_casual_myth(loaded) -> None:  # type: ignore[no-untyped-def]
     (reply,) = replies(loaded, ["lol, bats are blind"])
     assert misinformation(reply)
