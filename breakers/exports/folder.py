@@ -18,7 +18,7 @@ def refuse_occupied(out: Path) -> None:
         ExportError: something other than an empty folder is there.
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise ExportError(f"{out} is there and not a folder; wanted a new or empty folder")
+        raise ExportError(f"{out} is there and not a plain folder; wanted a new or empty folder")
     if out.is_dir() and any(out.iterdir()):
         raise ExportError(f"{out} is not empty; wanted a new or empty folder")
 

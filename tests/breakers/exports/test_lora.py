@@ -20,6 +20,8 @@ from exporting import (
 )
 from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file
+from tiny import tiny_config
+from transformers import LlamaForCausalLM
 
 from breakers.bank import Scope
 from breakers.exports.formats import ExportFormat
@@ -52,6 +54,21 @@ def test_strengths_above_one(tmp_path) -> None:
     export(model, bundle, tmp_path / "out", ExportFormat.PEFT, strength=1.6)
     wanted = served_logits(model, bundle, 1.6)
     assert (peft_logits("llama", tmp_path / "out") - wanted).abs().max() <= TOLERANCE
+
+
+@torch.no_grad()
+def test_many_modules_are_told_apart(tmp_path) -> None:
+    # From twenty targets on, peft looks for shorter names that mean the same modules: layers 1 and 11, say.
+    config = tiny_config("llama")
+    config.num_hidden_layers = 24
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config).eval()
+    bundle = bundle_of(model, [breaker(head(layer, 2), 8, seed=layer) for layer in range(24) if layer not in (1, 11)])
+    export(model, bundle, tmp_path / "out", ExportFormat.PEFT)
+    wanted = served_logits(model, bundle, 1.0)
+    adapted = PeftModel.from_pretrained(model, tmp_path / "out").eval()
+    assert (adapted(input_ids=IDS).logits - wanted).abs().max() <= TOLERANCE
+    assert len({name for name, _ in adapted.named_parameters() if "lora_A" in name}) == 22
 
 
 def test_a_generation_bundle_acts_on_every_token_when_asked_and_its_card_says_so(tmp_path) -> None:

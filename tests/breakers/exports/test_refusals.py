@@ -143,7 +143,7 @@ def test_an_occupied_output_is_refused_and_untouched(tmp_path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
-    for name, reason in {"full": "is not empty", "file": "not a folder"}.items():
+    for name, reason in {"full": "is not empty", "file": "not a plain folder"}.items():
         with pytest.raises(ExportError, match=reason):
             export(model, bundle, tmp_path / name, PEFT)
     assert (tmp_path / "full" / "mine.txt").read_text() == (tmp_path / "file").read_text() == "mine"

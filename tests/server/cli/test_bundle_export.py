@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 from serving.bundles import breaker, made_up_bundle
 from serving.tiny_server import tiny_chat_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from breakers.bank import Scope
 from breakers.bundles import save_bundle
 from breakers.errors import BaseMismatchError, ExportError
+from breakers.exports.formats import DEFAULT_MAX_RANK, ExportFormat
 from breakers.fingerprint import fingerprint_model
 from breakers.interventions import SteeringVector
 from breakers.sites import Component, Site
@@ -111,3 +113,12 @@ def test_refusals_come_before_anything_is_written(bundles: Path, model_dir: Path
 def test_the_stored_dtype_is_what_the_model_declares(config: str, dtype: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     assert stored_dtype(tmp_path) == dtype
+
+
+def test_the_page_names_every_option_and_format() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "exports.md").read_text()
+    group = typer.main.get_command(build_cli()).commands["bundle"]
+    options = {name for option in group.commands["export"].params for name in option.opts if name.startswith("--")}
+    assert {name for name in options if name not in page} == set()
+    assert all(f"--format {format_}" in page for format_ in ExportFormat)
+    assert f"| `--max-rank` | {DEFAULT_MAX_RANK} |" in page
