@@ -87,16 +87,17 @@ def mask(site: Site, *keep: float) -> Mask:
 
 def everything(model: PreTrainedModel) -> list[Intervention]:
     """Masks and breakers at heads, and at neurons where there are any; several of each overlap."""
-    d = resolve_sites(model).d_head
+    sites = resolve_sites(model)
+    d, last = sites.d_head, sites.heads - 1
     found: list[Intervention] = [
         breaker(head(0, 1), d, seed=1),
         breaker(head(0, 1), d, rank=1, seed=2),
-        mask(head(0, 1), *([0.0, 0.5, 1.0, 0.25] * (d // 4))),
-        mask(head(0, 1), *([0.75, 0.25, 1.0, 1.0] * (d // 4))),
-        mask(head(0, 3), *([0.0] * d)),
+        mask(head(0, 1), *([0.0, 0.5, 1.0, 0.25] * d)[:d]),
+        mask(head(0, 1), *([0.75, 0.25, 1.0, 1.0] * d)[:d]),
+        mask(head(0, last), *([0.0] * d)),
         breaker(head(2, 0), d, rank=3, seed=3),
     ]
-    if resolve_sites(model).d_mlp is not None:
+    if sites.d_mlp is not None:
         found += [
             breaker(neurons(1, 2, 5, 40), 3, seed=4),
             breaker(neurons(1, 5, 6), 2, rank=1, seed=5),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.cli.bundle_export import export
+from server.cli import bundle_export
 
 if TYPE_CHECKING:
     from breakers.bundles import Bundle, GateManifest
@@ -20,7 +20,7 @@ def build() -> typer.Typer:
     group = typer.Typer(help="Bundles: interventions with everything needed to trust them.", no_args_is_help=True)
     group.command("inspect")(inspect)
     group.command("verify")(verify)
-    group.command("export")(export)
+    group.command("export")(bundle_export.export)
     return group
 
 
