@@ -10,6 +10,7 @@
           x BundleIntegrityError    a hash, shape or value that does not verify
           x BaseMismatchError       made on another base model
       x RuntimeAttachError      the bank cannot be attached to, or run on, this model now
+      x ExportError             something that a format of other programs cannot hold
 
 Every message names what was found and what was wanted. All of them are `ValueError`s, because each is an
 argument that cannot be used.
@@ -54,3 +55,7 @@ class BaseMismatchError(BundleError):
 
 class RuntimeAttachError(BreakersError):
     """The bank cannot be attached to this model, or a forward ran without declared strengths."""
+
+
+class ExportError(BreakersError):
+    """A bundle, or a part of one, that an export format cannot express, or an output that is occupied."""

@@ -1,4 +1,4 @@
-"""`scalpel bundle`: look at a bundle, and verify everything that can be verified."""
+"""`scalpel bundle`: look at a bundle, verify everything that can be verified, and export it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from server.cli import bundle_export
 
 if TYPE_CHECKING:
     from breakers.bundles import Bundle, GateManifest
@@ -18,6 +20,7 @@ def build() -> typer.Typer:
     group = typer.Typer(help="Bundles: interventions with everything needed to trust them.", no_args_is_help=True)
     group.command("inspect")(inspect)
     group.command("verify")(verify)
+    group.command("export")(bundle_export.export)
     return group
 
 
