@@ -10,6 +10,7 @@ from breakers.bundles.manifest import (
     MetricManifest,
     SiteManifest,
 )
+from breakers.bundles.source import open_bundle
 from breakers.bundles.store import load_bundle, save_bundle
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MetricManifest",
     "SiteManifest",
     "load_bundle",
+    "open_bundle",
     "save_bundle",
     "verify_base",
 ]

@@ -18,7 +18,9 @@ class Bundle:
     manifest: BundleManifest
     interventions: tuple[Intervention, ...]
     source: str
-    """Where it came from, for messages."""
+    """Where it came from: a directory, or `hf://owner/name@commit`."""
+    commit: str | None = None
+    """Of the Hub repository that it came from; None for a directory."""
 
     @property
     def name(self) -> str:

@@ -166,7 +166,7 @@ def test_a_pickle_in_disguise_is_refused(saved) -> None:
     [
         (torch.full((2, 8), float("nan")), "NaN or infinite"),
         (torch.ones(2, 7), r"down \(2, 7\)"),
-        (torch.ones(2, 8, dtype=torch.float16), "float16; wanted torch.float32"),
+        (torch.ones(2, 8, dtype=torch.float16), "dtype is 'F16'; wanted 'F32'"),
     ],
 )
 def test_wrong_tensors_are_refused(saved, tmp_path, tensor, message) -> None:
