@@ -67,6 +67,10 @@ class StandInHub:
     before_commit: Callable[[Repository], None] | None = None
     """Called once, when a commit arrives: someone else was faster."""
 
+    def store(self, oid: str) -> str:
+        """Where an LFS object is: on another host than the Hub's, as the client expects."""
+        return f"{self.url.replace('127.0.0.1', 'localhost')}/lfs/{oid}"
+
     def repository(self, name: str, files: dict[str, bytes]) -> tuple[Repository, str]:
         """A repository with one commit on `main`."""
         made = self.repositories[name] = Repository()
@@ -178,7 +182,7 @@ def resolve(hub: StandInHub, call: Call, name: str, revision: str, path: str) ->
         return Answer(data, headers=headers | {"ETag": f'"{blob}"'})
     oid = hashlib.sha256(data).hexdigest()
     hub.objects[oid] = data
-    linked = {"X-Linked-ETag": f'"{oid}"', "X-Linked-Size": str(len(data)), "Location": f"{hub.url}/lfs/{oid}"}
+    linked = {"X-Linked-ETag": f'"{oid}"', "X-Linked-Size": str(len(data)), "Location": hub.store(oid)}
     return Answer(status=302, headers=headers | linked)
 
 

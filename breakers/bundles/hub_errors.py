@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    XetDownloadError,
 )
 
 # Not exported, but there in every version, while the HTTP library that it comes from has changed twice.
@@ -23,6 +24,9 @@ from breakers.bundles.reference import HubReference
 from breakers.errors import BreakersError, BundleSourceError
 
 NOT_ALLOWED = (401, 403)
+FAILED = (TransportError, OSError, XetDownloadError)
+STUMBLED = (ValueError, KeyError, TypeError, AttributeError, RuntimeError)
+"""What the client raises over an answer that is no Hub's."""
 
 
 @contextmanager
@@ -36,8 +40,7 @@ def explained(reference: HubReference) -> Iterator[None]:
         yield
     except BreakersError:
         raise
-    except (TransportError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        # The last five: an answer that is no Hub's, as the client stumbles over it.
+    except (*FAILED, *STUMBLED) as error:
         raise BundleSourceError(f"{reference}: {_sentence(error, reference)}") from error
 
 

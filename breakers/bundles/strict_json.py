@@ -90,10 +90,11 @@ def _check_nested(document: dict[str, Any]) -> None:
 
 
 def _check_text(text: str) -> None:
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise _RefusedError(
-            f"holds the text {text[:80]!r}, half of a surrogate pair; wanted text of whole characters"
-        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = f"holds the text {text[:80]!r}, half of a surrogate pair"
+        raise _RefusedError(f"{found}; wanted text of whole characters") from error
 
 
 def _too_deep() -> str:

@@ -85,6 +85,15 @@ def test_the_canary_proves_that_the_bundle_acts(saved, model) -> None:
     assert canary_cosine(other, resolve_sites(other), bundle.bank_entry(), canary) < 0.9
 
 
+@pytest.mark.parametrize("field", ["token_ids", "logit_ids"])
+def test_a_canary_of_other_tokens_is_refused(saved, model, field) -> None:
+    bundle, _ = saved
+    ids = getattr(bundle.manifest.canary, field)
+    canary = bundle.manifest.canary.model_copy(update={field: [*ids[:-1], 10**6]})
+    with pytest.raises(BundleIntegrityError, match=rf"canary\.{field}: holds 1000000; the model has \d+ tokens"):
+        canary_cosine(model, resolve_sites(model), bundle.bank_entry(), canary)
+
+
 def test_dose_by_hand(model) -> None:
     # A mask that halves every channel of the residual stream moves it by half its norm.
     half = Mask(site=Site(layer=1, component=Component.RESID), keep=torch.full((32,), 0.5))

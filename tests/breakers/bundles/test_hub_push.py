@@ -16,6 +16,9 @@ from breakers.errors import BundleError, BundleFormatError, BundleSourceError
 NAME = "someone/calm"
 TARGET = parse_hub_reference(f"hf://{NAME}")
 
+# The client's own upload warns of the HTTP library that it uses.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
