@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from breakers.bundles import Bundle, open_bundle, verify_base
+from breakers.architectures import resolve_sites
+from breakers.bundles import Bundle, open_bundle, verify_base, verify_sites
 from breakers.bundles.reference import parse_reference, require_commit
 from breakers.errors import BaseMismatchError
 from breakers.fingerprint import fingerprint_model
@@ -47,6 +48,9 @@ def build_server(config: ServerConfig) -> ServerState:
     bundles = load_bundles(bundle_references(config), pinned=config.require_pinned_bundles)
     loaded = load_base(_model_path(config), config.engine.dtype)
     _verify_bases(bundles, fingerprint_model(loaded.model), config.accept_base_mismatch)
+    sites = resolve_sites(loaded.model)
+    for bundle in bundles:
+        verify_sites(bundle, sites)
     state = assemble(
         engine=_engine(config, loaded, bundles),
         bundles=bundles,

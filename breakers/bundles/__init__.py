@@ -1,6 +1,6 @@
 """Bundles: interventions with everything needed to trust them. See DESIGN section 3."""
 
-from breakers.bundles.bundle import Bundle, verify_base
+from breakers.bundles.bundle import Bundle, verify_base, verify_sites
 from breakers.bundles.manifest import (
     BaseManifest,
     BundleManifest,
@@ -26,4 +26,5 @@ __all__ = [
     "open_bundle",
     "save_bundle",
     "verify_base",
+    "verify_sites",
 ]

@@ -10,7 +10,7 @@ import pytest
 from bundle_attacks import ATTACKS
 from bundle_files import edit, save_good
 
-from breakers.bundles import load_bundle, save_bundle
+from breakers.bundles import limits, load_bundle, save_bundle
 from breakers.bundles.files import check_names, read_file
 from breakers.bundles.store import describe_interventions
 from breakers.errors import BundleError, BundleFormatError
@@ -48,6 +48,12 @@ def test_every_group_of_attacks_is_documented() -> None:
     assert set(re.findall(r"^\| `([a-z ]+)` \|", table, re.MULTILINE)) == {
         attack.group for attack in ATTACKS.values()
     }
+
+
+def test_every_limit_is_documented() -> None:
+    table = DOCS.read_text().partition("## Limits")[2].partition("\n## ")[0]
+    constants = {value for name, value in vars(limits).items() if name.endswith("_LIMIT") and name != "PROBLEM_LIMIT"}
+    assert {int(number) for number in re.findall(r"\| (\d+)", table)} == constants
 
 
 def test_what_is_allowed_beside_a_bundle(good: Path, tmp_path: Path) -> None:
