@@ -143,6 +143,9 @@ ATTACKS = {
     "half a surrogate pair": Attack(
         "corrupt", lambda path: rewrite(path, "made up", r"\ud800"), "half of a surrogate pair"
     ),
+    "half a surrogate pair in a key": Attack(
+        "corrupt", lambda path: rewrite(path, "{", r'{"\uDFFF": 1,'), "half of a surrogate pair"
+    ),
     "key twice": Attack("duplicates", lambda p: rewrite(p, "{", '{"name": "other",'), r"has the key 'name' twice"),
     "nested too deep": Attack("too large", nested, r"bundle\.json: is nested deeper than 8"),
     "ten levels": json_row(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 from breakers.bundles.limits import INTEGER_DIGITS_LIMIT, JSON_DEPTH_LIMIT
 from breakers.errors import BundleFormatError
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _RefusedError(Exception):
@@ -25,8 +28,9 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
         BundleFormatError: it is not one JSON object, or not one that every reader reads alike.
     """
     try:
+        text = data.decode("utf-8")
         value = json.loads(
-            data.decode("utf-8"),
+            text,
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_float=_finite,
@@ -34,7 +38,8 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
         )
         if not isinstance(value, dict):
             raise _RefusedError(f"holds a {type(value).__name__}; wanted one JSON object")
-        _check_nested(value)
+        # Whole UTF-8 has no halves of surrogate pairs: only escapes can make them.
+        _check_nested(value, texts=_SURROGATE.search(text) is not None)
     except UnicodeDecodeError as error:
         found = f"byte {data[error.start]:#04x} at offset {error.start}"
         raise BundleFormatError(f"{where}: is not UTF-8 ({found}); wanted JSON in UTF-8") from error
@@ -74,17 +79,17 @@ def _not_a_number(text: str) -> NoReturn:
     raise _RefusedError(f"holds {text}, which is not JSON; wanted finite numbers")
 
 
-def _check_nested(document: dict[str, Any]) -> None:
-    """Refuse what is nested too deep, and text that cannot be written as UTF-8 (half of a surrogate pair)."""
+def _check_nested(document: dict[str, Any], texts: bool) -> None:
+    """Refuse what is nested too deep and, with `texts`, text that cannot be written as UTF-8."""
     waiting: list[tuple[Any, int]] = [(document, 1)]
     while waiting:
         value, depth = waiting.pop()
-        if isinstance(value, str):
+        if isinstance(value, str) and texts:
             _check_text(value)
         elif isinstance(value, dict | list):
             if depth > JSON_DEPTH_LIMIT:
                 raise _RefusedError(_too_deep())
-            for key in value if isinstance(value, dict) else ():
+            for key in value if isinstance(value, dict) and texts else ():
                 _check_text(key)
             waiting += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]
 
