@@ -9,6 +9,7 @@
           x BundleFormatError       a file or field that is not what it should be
           x BundleIntegrityError    a hash, shape or value that does not verify
           x BaseMismatchError       made on another base model
+          x BundleSourceError       a reference that is none, is not pinned, or that the Hub does not answer
       x RuntimeAttachError      the bank cannot be attached to, or run on, this model now
       x ExportError             something that a format of other programs cannot hold
 
@@ -51,6 +52,10 @@ class BundleIntegrityError(BundleError):
 
 class BaseMismatchError(BundleError):
     """A bundle made on another base model than the one that is loaded."""
+
+
+class BundleSourceError(BundleError):
+    """A bundle that cannot be had from, or put, where its reference says."""
 
 
 class RuntimeAttachError(BreakersError):

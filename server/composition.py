@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from breakers.bundles import Bundle, load_bundle, verify_base
+from breakers.architectures import resolve_sites
+from breakers.bundles import Bundle, open_bundle, verify_base, verify_sites
+from breakers.bundles.reference import parse_reference, require_commit
 from breakers.errors import BaseMismatchError
 from breakers.fingerprint import fingerprint_model
 from breakers.scoring import HarmScorer
@@ -42,9 +44,13 @@ def build_server(config: ServerConfig) -> ServerState:
         ClassifiersError: the classifier or the scorer cannot be built.
     """
     classifier = _classifier(config)
+    # Before the model: what is refused is refused at once.
+    bundles = load_bundles(bundle_references(config), pinned=config.require_pinned_bundles)
     loaded = load_base(_model_path(config), config.engine.dtype)
-    bundles = load_bundles(bundle_paths(config))
     _verify_bases(bundles, fingerprint_model(loaded.model), config.accept_base_mismatch)
+    sites = resolve_sites(loaded.model)
+    for bundle in bundles:
+        verify_sites(bundle, sites)
     state = assemble(
         engine=_engine(config, loaded, bundles),
         bundles=bundles,
@@ -60,7 +66,7 @@ def build_server(config: ServerConfig) -> ServerState:
     return state
 
 
-def bundle_paths(config: ServerConfig) -> list[Path]:
+def bundle_references(config: ServerConfig) -> list[str]:
     """Where the bundles of a configuration are: the named ones, else those packaged with the demo model."""
     if config.bundles is not None:
         return list(config.bundles)
@@ -68,17 +74,25 @@ def bundle_paths(config: ServerConfig) -> list[Path]:
         return []
     from breakers.demo import bundles_path
 
-    return sorted(path for path in _packaged(bundles_path).iterdir() if path.is_dir())
+    return sorted(str(path) for path in _packaged(bundles_path).iterdir() if path.is_dir())
 
 
-def load_bundles(paths: Sequence[Path]) -> tuple[Bundle, ...]:
+def load_bundles(references: Sequence[str | Path], *, pinned: bool = False) -> tuple[Bundle, ...]:
     """Load and verify bundles, in order.
 
+    Args:
+        references: directories or `hf://owner/name[@revision]`.
+        pinned: whether references to the Hub must name a whole commit.
+
     Raises:
-        BundleError: one cannot be read or trusted.
+        BundleError: one cannot be had, read or trusted.
         ConfigError: two share a name.
     """
-    bundles = tuple(load_bundle(path) for path in paths)
+    if pinned:
+        # All of them before any is downloaded.
+        for reference in references:
+            require_commit(parse_reference(reference))
+    bundles = tuple(open_bundle(reference) for reference in references)
     seen: dict[str, Bundle] = {}
     for bundle in bundles:
         if bundle.name in seen:
@@ -183,9 +197,17 @@ def _log_start(config: ServerConfig, state: ServerState) -> None:
         info.slots,
         info.max_model_len,
     )
+    sources = {bundle.name: bundle.source for bundle in state.bundles}
     for bundle in state.planner.bundles.values():
         default = "gate decides" if bundle.gate is not None else "off unless asked"
-        logger.info("bundle: %s (%s, harm potential of %s, %s)", bundle.name, bundle.kind, bundle.category, default)
+        logger.info(
+            "bundle: %s (%s, harm potential of %s, %s) from %s",
+            bundle.name,
+            bundle.kind,
+            bundle.category,
+            default,
+            sources[bundle.name],
+        )
     if not state.bundles:
         logger.info("bundles: none; the model runs unmodified")
     logger.info("classifier: %s", state.classifier.classifier.name if state.classifier is not None else NONE)

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from server.errors import ConfigError
 from server.policy.profiles import SEPARATOR
 
 DEMO_NAME = "scalpel-demo"
+
+
+def _as_text(value: object) -> object:
+    # A path cannot hold `hf://`: it would lose a slash.
+    return os.fspath(value) if isinstance(value, Path) else value
+
+
+BundleReference = Annotated[str, BeforeValidator(_as_text)]
 
 
 class _Section(BaseModel):
@@ -69,8 +86,10 @@ class ServerConfig(_Section):
     """0 for any free one."""
     insecure_no_keys: bool = False
     """Bind beyond loopback although no API key is asked for."""
-    bundles: list[Path] | None = None
-    """Bundle directories; None for the packaged ones with the demo model and none with others."""
+    bundles: list[BundleReference] | None = None
+    """Directories or `hf://owner/name[@revision]`; None: the packaged ones with the demo model, none with others."""
+    require_pinned_bundles: bool = False
+    """Refuse references to the Hub without a whole commit hash."""
     accept_base_mismatch: list[str] = []
     """Names of bundles to load although they were made on another base model."""
     body_limit: Annotated[int, Field(ge=1024)] = 1024 * 1024

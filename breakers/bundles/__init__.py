@@ -1,6 +1,6 @@
 """Bundles: interventions with everything needed to trust them. See DESIGN section 3."""
 
-from breakers.bundles.bundle import Bundle, verify_base
+from breakers.bundles.bundle import Bundle, verify_base, verify_sites
 from breakers.bundles.manifest import (
     BaseManifest,
     BundleManifest,
@@ -10,6 +10,7 @@ from breakers.bundles.manifest import (
     MetricManifest,
     SiteManifest,
 )
+from breakers.bundles.source import open_bundle
 from breakers.bundles.store import load_bundle, save_bundle
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "MetricManifest",
     "SiteManifest",
     "load_bundle",
+    "open_bundle",
     "save_bundle",
     "verify_base",
+    "verify_sites",
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from breakers.architectures import ModelSites
 from breakers.bank import BankEntry
+from breakers.bundles.files import MANIFEST_NAME
 from breakers.bundles.manifest import BundleManifest
-from breakers.errors import BaseMismatchError
+from breakers.errors import BaseMismatchError, BundleIntegrityError, SiteError
 from breakers.gate import Gate
 from breakers.interventions import Intervention
 
@@ -18,7 +20,9 @@ class Bundle:
     manifest: BundleManifest
     interventions: tuple[Intervention, ...]
     source: str
-    """Where it came from, for messages."""
+    """Where it came from: a directory, or `hf://owner/name@commit`."""
+    commit: str | None = None
+    """Of the Hub repository that it came from; None for a directory."""
 
     @property
     def name(self) -> str:
@@ -61,3 +65,25 @@ def verify_base(bundle: Bundle, fingerprint: str) -> None:
             f"bundle {bundle.name!r} was made on {bundle.manifest.base.id} ({wanted[:19]}...), but the loaded "
             f"model is {fingerprint[:19]}...; load that model, or accept it by name with --accept-base-mismatch"
         )
+
+
+def verify_sites(bundle: Bundle, sites: ModelSites) -> None:
+    """Refuse a bundle that acts where the model has nothing, or on more or fewer channels than are there.
+
+    Args:
+        bundle: a loaded bundle.
+        sites: of the model that it is to act on.
+
+    Raises:
+        BundleIntegrityError: naming the intervention and what the model has.
+    """
+    for n, intervention in enumerate(bundle.interventions):
+        where = f"{bundle.source}/{MANIFEST_NAME}: interventions.{n}.site"
+        try:
+            width = len(sites.channels(intervention.site))
+        except SiteError as error:
+            raise BundleIntegrityError(f"{where}: {error}") from error
+        if intervention.width != width:
+            raise BundleIntegrityError(
+                f"{where}: {intervention.site} is {width} wide in this model; its tensors are {intervention.width}"
+            )

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from breakers.architectures import ModelSites
 from breakers.bank import Bank, BankEntry
 from breakers.bundles.manifest import CanaryManifest
+from breakers.errors import BundleIntegrityError
 from breakers.runtime import TorchRuntime
 from breakers.sites import HookPoint
 
@@ -45,7 +46,15 @@ def measure_canary(
 
 
 def canary_cosine(model: PreTrainedModel, sites: ModelSites, entry: BankEntry, canary: CanaryManifest) -> float:
-    """Cosine between the declared and the observed logit changes, in [-1, 1]; 1 means the bundle acts as made."""
+    """Cosine between the declared and the observed logit changes, in [-1, 1]; 1 means the bundle acts as made.
+
+    Raises:
+        BundleIntegrityError: the canary names tokens that the model does not have.
+    """
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    for field, ids in (("token_ids", canary.token_ids), ("logit_ids", canary.logit_ids)):
+        if max(ids) >= vocabulary:
+            raise BundleIntegrityError(f"canary.{field}: holds {max(ids)}; the model has {vocabulary} tokens")
     observed = logit_change(model, sites, entry, canary.token_ids)[canary.logit_ids]
     declared = torch.tensor(canary.change, device=observed.device)
     return float(torch.nn.functional.cosine_similarity(observed, declared, dim=0))

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import math
-import re
-from pathlib import Path
-from typing import Annotated, Literal
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from breakers.bank import Scope
+from breakers.bundles.files import CARD_NAME, MANIFEST_NAME, WEIGHTS_NAME
+from breakers.bundles.limits import INTERVENTION_LIMIT, PROBLEM_LIMIT, RANK_LIMIT
+from breakers.bundles.strict_json import parse_object
+from breakers.bundles.text import model_id, one_line, paragraphs, plain_name
 from breakers.errors import BundleFormatError
 from breakers.gate import Gate
 from breakers.interventions import Kind
 from breakers.sites import Component, Site
 
+__all__ = ["CARD_NAME", "FORMAT_VERSION", "MANIFEST_NAME", "WEIGHTS_NAME"]
+
 FORMAT_VERSION = 1
-MANIFEST_NAME = "bundle.json"
-WEIGHTS_NAME = "weights.safetensors"
-CARD_NAME = "card.md"
-MANIFEST_LIMIT = 4 * 1024 * 1024
-"""Bytes; a manifest is a few kilobytes, a hostile one must not fill memory."""
+Value = TypeVar("Value")
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(plain_name)]
+TensorName = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(plain_name)]
+ModelId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(model_id)]
+Line = Annotated[str, Field(max_length=256), AfterValidator(one_line)]
+Paragraphs = Annotated[str, Field(max_length=16384), AfterValidator(paragraphs)]
 Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Model(BaseModel):
@@ -60,9 +68,9 @@ class InterventionManifest(_Model):
 
     kind: Kind = Field(strict=False)
     site: SiteManifest
-    rank: int | None = None
+    rank: int | None = Field(default=None, ge=1, le=RANK_LIMIT)
     """For breakers: r."""
-    tensors: dict[str, str]
+    tensors: dict[str, TensorName]
     """Role (`down` and `up`, `vector`, or `keep`) -> tensor name."""
 
     @model_validator(mode="after")
@@ -78,7 +86,7 @@ class InterventionManifest(_Model):
 class BaseManifest(_Model):
     """The base model that the bundle was made on."""
 
-    id: str = Field(min_length=1, max_length=256)
+    id: ModelId
     fingerprint: Sha256
 
 
@@ -89,7 +97,7 @@ class GateManifest(_Model):
     w: Finite
     b: Finite
     p_off: Finite
-    classifier: str
+    classifier: Line
 
     def gate(self) -> Gate:
         """The gate as a function."""
@@ -104,22 +112,24 @@ class GateManifest(_Model):
 class CanaryManifest(_Model):
     """A prompt and what strength 1 does to its next-token logits: proves that a loaded bundle acts."""
 
-    token_ids: list[int] = Field(min_length=1, max_length=4096)
-    logit_ids: list[int] = Field(min_length=1)
-    change: list[Finite] = Field(min_length=1)
+    token_ids: list[TokenId] = Field(min_length=1, max_length=4096)
+    logit_ids: list[TokenId] = Field(min_length=1, max_length=4096)
+    change: list[Finite] = Field(min_length=1, max_length=4096)
     """Steered minus unsteered logit at each of `logit_ids`, for the last position, fp32."""
 
     @model_validator(mode="after")
     def _same_length(self) -> CanaryManifest:
         if len(self.logit_ids) != len(self.change):
             raise ValueError(f"{len(self.logit_ids)} logit_ids and {len(self.change)} changes; wanted as many")
+        if len(set(self.logit_ids)) != len(self.logit_ids):
+            raise ValueError(f"logit_ids holds {_repeated(self.logit_ids)} twice; wanted each once")
         return self
 
 
 class MetricManifest(_Model):
     """A measured figure with its 95 % interval."""
 
-    name: str
+    name: Line
     value: Finite
     low: Finite
     high: Finite
@@ -131,12 +141,12 @@ class BundleManifest(_Model):
 
     format: Literal[1]
     name: Name
-    behaviour: str = Field(min_length=1, max_length=64)
-    category: str = Field(min_length=1, max_length=64)
+    behaviour: Label
+    category: Label
     """Which P_c(x) drives the gate."""
-    description: str = ""
+    description: Paragraphs = ""
     scope: Scope = Field(strict=False)
-    interventions: list[InterventionManifest] = Field(min_length=1, max_length=65536)
+    interventions: list[InterventionManifest] = Field(min_length=1, max_length=INTERVENTION_LIMIT)
     base: BaseManifest
     gate: GateManifest | None
     """None: only on when a request asks."""
@@ -144,20 +154,23 @@ class BundleManifest(_Model):
     dose_p95: Finite = Field(ge=0)
     """95th percentile of ||z' - z|| / ||z|| at strength 1 on calibration prompts."""
     canary: CanaryManifest
-    made_from: dict[str, Sha256]
+    made_from: dict[Label, Sha256] = Field(max_length=64)
     """Hashes of the inputs: pairs, circuit, training."""
-    licence: str
-    metrics: list[MetricManifest]
-    command: str
+    licence: Line
+    metrics: list[MetricManifest] = Field(max_length=1024)
+    command: Paragraphs
     """The exact command that made the bundle."""
     weights_sha256: Sha256
 
-    @field_validator("name", "behaviour", "category")
-    @classmethod
-    def _one_line(cls, value: str) -> str:
-        if re.search(r"[\x00-\x1f]", value):
-            raise ValueError("holds control characters")
-        return value
+    @model_validator(mode="after")
+    def _each_place_once(self) -> BundleManifest:
+        twice = _repeated([(item.kind, item.site.site()) for item in self.interventions])
+        if twice is not None:
+            raise ValueError(f"interventions holds two of kind {twice[0]} at {twice[1]}; wanted one, their sum")
+        shared = _repeated([name for item in self.interventions for name in item.tensors.values()])
+        if shared is not None:
+            raise ValueError(f"interventions uses tensors twice: {shared}; wanted each once")
+        return self
 
     @model_validator(mode="after")
     def _strengths_fit(self) -> BundleManifest:
@@ -168,28 +181,43 @@ class BundleManifest(_Model):
         return self
 
 
-def parse_manifest(path: Path) -> BundleManifest:
-    """Read and validate a manifest.
+def parse_manifest(data: bytes, where: str) -> BundleManifest:
+    """Validate the bytes of a manifest.
+
+    Args:
+        data: all bytes of `bundle.json`.
+        where: what to call it in messages.
 
     Raises:
         BundleFormatError: naming the file, the field, what was found and what was wanted.
     """
-    if not path.is_file():
-        raise BundleFormatError(f"{path}: not there; a bundle directory holds {MANIFEST_NAME} and {WEIGHTS_NAME}")
-    size = path.stat().st_size
-    if size > MANIFEST_LIMIT:
-        raise BundleFormatError(f"{path}: {size} bytes; wanted at most {MANIFEST_LIMIT}")
+    document = parse_object(data, where)
+    version = document.get("format", FORMAT_VERSION)
+    if type(version) is not int or version != FORMAT_VERSION:
+        found = repr(version)[:80]
+        raise BundleFormatError(f"{where}: format: found {found}; wanted {FORMAT_VERSION}, the only one read here")
     try:
-        return BundleManifest.model_validate_json(path.read_bytes())
+        return BundleManifest.model_validate(document)
     except ValidationError as error:
-        raise BundleFormatError(f"{path}: {describe(error)}") from error
+        raise BundleFormatError(f"{where}: {describe(error)}") from error
 
 
 def describe(error: ValidationError) -> str:
-    """All problems of a validation, one line: field, problem, what was found."""
+    """The first problems of a validation, one line: field, what is wanted, what was found."""
+    found = error.errors(include_url=False)
     problems = []
-    for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "the document"
-        found = repr(item.get("input"))
-        problems.append(f"{where}: {item['msg']} (found {found[:80]})")
+    for item in found[:PROBLEM_LIMIT]:
+        # Keys come from the file: shown so that they cannot move a terminal's cursor.
+        where = ".".join(repr(str(part)[:80])[1:-1] for part in item["loc"]) or "the document"
+        # A validator of ours says what it found; the whole object would only bury that.
+        ours = item["type"] == "value_error" and isinstance(item["input"], dict)
+        shown = "" if ours else f" (found {repr(item['input'])[:80]})"
+        problems.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{shown}")
+    if len(found) > PROBLEM_LIMIT:
+        problems.append(f"and {len(found) - PROBLEM_LIMIT} more")
     return "; ".join(problems)
+
+
+def _repeated(values: Sequence[Value]) -> Value | None:
+    """The first value that occurs twice."""
+    return next((value for value, count in Counter(values).items() if count > 1), None)

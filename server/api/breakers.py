@@ -37,6 +37,8 @@ class BreakerCard(BaseModel):
     base: str
     """Id of the model that it was made on."""
     licence: str
+    source: str | None
+    """`hf://owner/name@commit`, for a bundle from the Hub; the server's directories are its own business."""
 
     @classmethod
     def of(cls, bundle: Bundle, planned: PlannedBundle) -> BreakerCard:
@@ -57,6 +59,7 @@ class BreakerCard(BaseModel):
             metrics=manifest.metrics,
             base=manifest.base.id,
             licence=manifest.licence,
+            source=None if bundle.commit is None else bundle.source,
         )
 
 

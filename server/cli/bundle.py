@@ -1,18 +1,17 @@
-"""`scalpel bundle`: look at a bundle, verify everything that can be verified, and export it."""
+"""`scalpel bundle`: look at a bundle, verify everything that can be verified, export it, put it on the Hub."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.cli import bundle_export
+from server.cli import bundle_export, bundle_push
 
 if TYPE_CHECKING:
     from breakers.bundles import Bundle, GateManifest
 
-BundlePath = Annotated[Path, typer.Argument(help="Bundle directory.")]
+BundleReference = Annotated[str, typer.Argument(help="Bundle directory, or hf://owner/name[@revision].")]
 
 
 def build() -> typer.Typer:
@@ -21,31 +20,32 @@ def build() -> typer.Typer:
     group.command("inspect")(inspect)
     group.command("verify")(verify)
     group.command("export")(bundle_export.export)
+    group.command("push")(bundle_push.push)
     return group
 
 
 def inspect(
-    path: BundlePath,
+    reference: BundleReference,
     as_json: Annotated[bool, typer.Option("--json", help="The manifest as JSON.")] = False,
 ) -> None:
     """Show what a bundle declares; it is verified first."""
-    from breakers.bundles import load_bundle
+    from breakers.bundles import open_bundle
 
-    bundle = load_bundle(path)
+    bundle = open_bundle(reference)
     typer.echo(bundle.manifest.model_dump_json(indent=2) if as_json else describe(bundle))
 
 
 def verify(
-    path: BundlePath,
+    reference: BundleReference,
     model: Annotated[
         str | None, typer.Option(help="Base model directory: also verify the fingerprint and the canary.")
     ] = None,
 ) -> None:
     """Verify hashes, shapes and values; with --model also that it fits that model and acts as declared."""
-    from breakers.bundles import load_bundle
+    from breakers.bundles import open_bundle
 
-    bundle = load_bundle(path)
-    typer.echo(f"{bundle.name}: format, weights hash, shapes and values verify")
+    bundle = open_bundle(reference)
+    typer.echo(f"{bundle.name}: format, weights hash, shapes and values verify ({bundle.source})")
     if model is not None:
         from server.cli.bundle_base import verify_on_model
 
@@ -58,6 +58,7 @@ def describe(bundle: Bundle) -> str:
     manifest = bundle.manifest
     lines = {
         "name": bundle.name,
+        "source": bundle.source,
         "kind": bundle.kind,
         "behaviour": manifest.behaviour,
         "category": manifest.category,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from breakers.architectures import resolve_sites
-from breakers.bundles import Bundle, verify_base
+from breakers.bundles import Bundle, verify_base, verify_sites
 from breakers.bundles.canary import canary_cosine
 from breakers.errors import BundleIntegrityError
 from breakers.fingerprint import fingerprint_model
@@ -19,11 +19,13 @@ def verify_on_model(bundle: Bundle, model: str) -> float:
     Raises:
         ConfigError: the model cannot be loaded.
         BaseMismatchError: the bundle was made on another model.
-        BundleIntegrityError: it does not act as declared.
+        BundleIntegrityError: it acts where the model has nothing, or not as declared.
     """
     base = load_base(model).model
     verify_base(bundle, fingerprint_model(base))
-    cosine = canary_cosine(base, resolve_sites(base), bundle.bank_entry(), bundle.manifest.canary)
+    sites = resolve_sites(base)
+    verify_sites(bundle, sites)
+    cosine = canary_cosine(base, sites, bundle.bank_entry(), bundle.manifest.canary)
     if not cosine >= CANARY_COSINE:
         raise BundleIntegrityError(
             f"bundle {bundle.name!r} does not act as declared: its canary's cosine is {cosine:.4f}; "

@@ -16,7 +16,14 @@ def serve(
     engine: Annotated[str | None, typer.Option(help="What runs the model: embedded.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    bundle: Annotated[list[Path] | None, typer.Option(help="Bundle directory; repeat for several.")] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(help="Bundle directory or hf://owner/name[@revision]; repeat for several."),
+    ] = None,
+    require_pinned_bundles: Annotated[
+        bool | None,
+        typer.Option("--require-pinned-bundles", help="Refuse hf:// references without a whole commit hash."),
+    ] = None,
     no_bundles: Annotated[bool, typer.Option("--no-bundles", help="Load no bundle, not even packaged ones.")] = False,
     slots: Annotated[int | None, typer.Option(help="Requests that run at once.")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Prompt and reply together, in tokens.")] = None,
@@ -47,6 +54,7 @@ def serve(
         "host": host,
         "port": port,
         "bundles": [] if no_bundles else bundle or None,
+        "require_pinned_bundles": require_pinned_bundles,
         "served_model_name": served_model_name,
         "accept_base_mismatch": accept_base_mismatch or None,
         "insecure_no_keys": insecure_no_keys,

@@ -10,7 +10,15 @@ from tiny import tiny_model
 
 from breakers.architectures import resolve_sites
 from breakers.bank import BankEntry, Scope
-from breakers.bundles import BaseManifest, BundleManifest, GateManifest, load_bundle, save_bundle, verify_base
+from breakers.bundles import (
+    BaseManifest,
+    BundleManifest,
+    GateManifest,
+    load_bundle,
+    save_bundle,
+    verify_base,
+    verify_sites,
+)
 from breakers.bundles.canary import canary_cosine, logit_change, measure_canary, measure_dose
 from breakers.bundles.store import describe_interventions
 from breakers.errors import BaseMismatchError, BundleError, BundleFormatError, BundleIntegrityError
@@ -85,6 +93,15 @@ def test_the_canary_proves_that_the_bundle_acts(saved, model) -> None:
     assert canary_cosine(other, resolve_sites(other), bundle.bank_entry(), canary) < 0.9
 
 
+@pytest.mark.parametrize("field", ["token_ids", "logit_ids"])
+def test_a_canary_of_other_tokens_is_refused(saved, model, field) -> None:
+    bundle, _ = saved
+    ids = getattr(bundle.manifest.canary, field)
+    canary = bundle.manifest.canary.model_copy(update={field: [*ids[:-1], 10**6]})
+    with pytest.raises(BundleIntegrityError, match=rf"canary\.{field}: holds 1000000; the model has \d+ tokens"):
+        canary_cosine(model, resolve_sites(model), bundle.bank_entry(), canary)
+
+
 def test_dose_by_hand(model) -> None:
     # A mask that halves every channel of the residual stream moves it by half its norm.
     half = Mask(site=Site(layer=1, component=Component.RESID), keep=torch.full((32,), 0.5))
@@ -97,6 +114,29 @@ def test_another_base_is_refused_with_both_fingerprints(saved) -> None:
     other = fingerprint_model(tiny_model("llama", seed=1))
     with pytest.raises(BaseMismatchError, match=rf"made on tiny .*{other[:19]}"):
         verify_base(bundle, other)
+
+
+@pytest.mark.parametrize(
+    ("site", "vector", "message"),
+    [
+        (
+            Site(layer=99, component=Component.RESID),
+            32,
+            r"interventions\.0\.site: layer 99 .*this model has layers 0",
+        ),
+        (Site(layer=1, component=Component.RESID), 31, r"layer 1 resid is 32 wide in this model; its tensors are 31"),
+        (Site(layer=1, component=Component.HEAD, head=9), 8, r"interventions\.0\.site: .*head"),
+        (Site(layer=1, component=Component.NEURON, neurons=(10**9,)), 1, r"interventions\.0\.site: .*neuron"),
+    ],
+)
+def test_sites_that_the_model_does_not_have_are_refused(saved, model, site, vector, message) -> None:
+    bundle, path = saved
+    acting = (SteeringVector(site=site, vector=torch.ones(vector)),)
+    other = save_bundle(bundle.manifest, acting, path)
+    with pytest.raises(BundleIntegrityError, match=message) as refused:
+        verify_sites(other, resolve_sites(model))
+    assert str(refused.value).startswith(f"{path}/bundle.json: ")
+    verify_sites(bundle, resolve_sites(model))
 
 
 def test_fingerprint_survives_bf16(model) -> None:
@@ -166,7 +206,7 @@ def test_a_pickle_in_disguise_is_refused(saved) -> None:
     [
         (torch.full((2, 8), float("nan")), "NaN or infinite"),
         (torch.ones(2, 7), r"down \(2, 7\)"),
-        (torch.ones(2, 8, dtype=torch.float16), "float16; wanted torch.float32"),
+        (torch.ones(2, 8, dtype=torch.float16), "dtype is 'F16'; wanted 'F32'"),
     ],
 )
 def test_wrong_tensors_are_refused(saved, tmp_path, tensor, message) -> None:

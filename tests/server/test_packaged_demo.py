@@ -8,7 +8,7 @@ from serving.live import live
 
 from breakers.demo.corpus import heldout
 from classifiers.lexical import shipped_path
-from server.composition import build_server, bundle_paths
+from server.composition import build_server, bundle_references
 from server.config import ServerConfig
 from server.policy.planner import Wishes
 from server.state import ServerState
@@ -19,7 +19,7 @@ PROMPTS = 40
 def packaged() -> bool:
     """Whether the package's data files have been built."""
     try:
-        return bool(bundle_paths(ServerConfig())) and shipped_path().is_dir()
+        return bool(bundle_references(ServerConfig())) and shipped_path().is_dir()
     except (ImportError, FileNotFoundError):
         return False
 

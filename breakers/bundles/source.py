@@ -1,0 +1,28 @@
+"""Opening a bundle wherever it is. The same verification follows, whichever way the bytes came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from breakers.bundles.bundle import Bundle
+from breakers.bundles.reference import HubReference, parse_reference
+from breakers.bundles.store import load_bundle
+from breakers.bundles.verify import verify_files
+
+
+def open_bundle(reference: str | Path) -> Bundle:
+    """Load a bundle from a directory or from `hf://owner/name[@revision]`.
+
+    Args:
+        reference: where it is.
+
+    Raises:
+        BundleSourceError: the reference is none, or the Hub does not have it.
+        BundleFormatError, BundleIntegrityError: as `load_bundle`.
+    """
+    parsed = parse_reference(reference)
+    if isinstance(parsed, HubReference):
+        from breakers.bundles.hub import fetch_files
+
+        return verify_files(fetch_files(parsed))
+    return load_bundle(parsed)
