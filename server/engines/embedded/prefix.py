@@ -128,6 +128,16 @@ class PrefixCache:
             if not self._copy_in(nodes, slot, known):
                 self._drop(nodes)
 
+    def common(self, one: KvIdentity, text: Sequence[int], other: KvIdentity, prompt: Sequence[int]) -> int:
+        """Positions, in whole blocks, that a prompt could take over from a text once that is stored."""
+        if one.strengths != other.strengths:
+            return 0
+        limit = min(self._shared_length(one, text), self._shared_length(other, prompt)) // self.block * self.block
+        for at in range(0, limit, self.block):
+            if text[at : at + self.block] != prompt[at : at + self.block]:
+                return at
+        return limit
+
     def clear(self) -> None:
         """Forget everything; for a change of the loaded bundles."""
         self._roots.clear()

@@ -7,6 +7,7 @@ the other. When a request ends, the last decoding one moves into its slot.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from breakers.bank import StrengthTable
@@ -111,6 +112,8 @@ class Scheduler:
         while budget > 0 and slot < self._slots and (slot < len(self.running) or self._admit()):
             request = self.running[slot]
             self._reuse(request, slot)
+            if self._is_being_computed(request, planned):
+                break
             work = request.work(slot, self._fixed_chunk or budget)
             planned.append(Assignment(request, work))
             budget -= self._fixed_chunk or len(work.token_ids)
@@ -132,6 +135,17 @@ class Scheduler:
         """Also for a prompt that is partly processed: one before it may have brought its beginning meanwhile."""
         if self._prefixes is not None:
             request.reuse(self._prefixes.restore(request.identity, request.reusable_prompt, slot, request.processed))
+
+    def _is_being_computed(self, request: RunningRequest, planned: Sequence[Assignment]) -> bool:
+        """Whether a prompt of this very step begins like this one: then waiting a step is cheaper than computing."""
+        if self._prefixes is None:
+            return False
+        prompt = request.reusable_prompt
+        return any(
+            self._prefixes.common(a.request.identity, a.request.prompt, request.identity, prompt) > request.processed
+            for a in planned
+            if a.work.wants_logits
+        )
 
     def _keep(self, request: RunningRequest, slot: int) -> None:
         if self._prefixes is not None and not request.failed:

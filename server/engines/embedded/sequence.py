@@ -57,6 +57,11 @@ class RunningRequest:
         return max(0, self._prompt_length - self.processed)
 
     @property
+    def prompt(self) -> Sequence[int]:
+        """The prompt's tokens."""
+        return self.token_ids[: self._prompt_length]
+
+    @property
     def reusable_prompt(self) -> Sequence[int]:
         """The prompt without its last token, which has to be processed to get logits."""
         return self.token_ids[: self._prompt_length - 1]

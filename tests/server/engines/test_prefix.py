@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 
@@ -131,6 +132,17 @@ def test_values_that_are_not_finite_are_not_kept(cache: SlotCache, bad: float) -
     assert prefixes.restore(PLAIN, text, 1, 0) == 12
 
 
+def test_common_beginnings_count_in_whole_blocks_under_equal_strengths(cache: SlotCache) -> None:
+    prefixes = PrefixCache(cache, blocks=4, block=BLOCK)
+    text = list(range(14))
+    assert prefixes.common(PLAIN, text, PLAIN, [*range(9), 99, 99, 99]) == 8
+    assert prefixes.common(PLAIN, text, PLAIN, text) == 12
+    assert prefixes.common(PLAIN, text, PLAIN, [99, *text]) == 0
+    assert prefixes.common(KvIdentity(strengths=(), end=7), text, PLAIN, text) == 4
+    assert prefixes.common(PLAIN, text, KvIdentity(strengths=(), end=3), text) == 0
+    assert prefixes.common(PLAIN, text, KvIdentity(strengths=(("heads", 1.0),), end=None), text) == 0
+
+
 def test_clear_forgets_everything(cache: SlotCache) -> None:
     prefixes = PrefixCache(cache, blocks=4, block=BLOCK)
     filled(cache, 0, PLAIN, range(8))
@@ -232,6 +244,16 @@ async def test_a_prompt_that_waits_picks_up_what_the_one_before_brought() -> Non
             assert_same(other, first, bitwise=False)
         # Three steps for the first prompt and one for what is left of the others; nine without reuse.
         assert reusing.stats().steps <= 3 + 1 + len(first.token_ids)
+
+
+async def test_prompts_that_come_together_are_computed_once() -> None:
+    async with running(engine(slots=5)) as reusing:
+        wanted = [request((*SHARED, 5 + i), max_tokens=2, seed=i) for i in range(4)]
+        ends = await asyncio.gather(*[ask(reusing, r) for r in wanted])
+        assert [chunks[-1].cached_tokens for chunks in ends] == [0, 64, 64, 64]
+        others = [request(prompt(40, seed=i), max_tokens=2) for i in range(4)]
+        ends = await asyncio.gather(*[ask(reusing, r) for r in others])
+        assert [chunks[-1].cached_tokens for chunks in ends] == [0] * 4
 
 
 async def test_a_failed_request_leaves_nothing_behind() -> None:
