@@ -148,6 +148,7 @@ def _engine(config: ServerConfig, loaded: LoadedModel, bundles: Sequence[Bundle]
             dtype=section.dtype,
             slots=section.slots,
             max_model_len=section.max_model_len,
+            prefix_cache_tokens=section.prefix_cache_tokens,
             deterministic=section.deterministic,
             queue_size=section.queue_size,
         )

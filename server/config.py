@@ -50,6 +50,8 @@ class EngineSection(_Section):
     """Prompt and reply together, in tokens; None for all that the model has positions for."""
     queue_size: int = Field(default=256, ge=0)
     """Requests that may wait; more get 429."""
+    prefix_cache_tokens: int | None = Field(default=None, ge=0)
+    """Tokens kept of processed prompts, for those that begin alike; 0 for none, None for four slots' worth."""
     deterministic: bool = False
     """Bit-identical results in any batch, at some cost in speed."""
 

@@ -177,6 +177,10 @@ class Metrics:
         """A prompt of this many tokens went to the engine."""
         self._tokens.labels(kind="prompt").inc(tokens)
 
+    def prompt_reused(self, tokens: int) -> None:
+        """Of a prompt's tokens, this many had been processed for an earlier request."""
+        self._tokens.labels(kind="cached_prompt").inc(tokens)
+
     def first_tokens(self, tokens: int, seconds: float) -> None:
         """A reply began; `seconds` since the request's arrival."""
         self._tokens.labels(kind="completion").inc(tokens)
@@ -211,7 +215,7 @@ class Metrics:
             self._classifier_failures.labels(reason=failure)
         for unscored in Unscored:
             self._unscored.labels(reason=unscored)
-        for kind in ("prompt", "completion"):
+        for kind in ("prompt", "cached_prompt", "completion"):
             self._tokens.labels(kind=kind)
         for category in categories:
             self._harm_potential.labels(category=category)

@@ -146,6 +146,7 @@ class ChatService:
     def _count(self, chunk: GenerationChunk, clock: RequestClock) -> None:
         seconds = clock.lap()
         if seconds is None:
+            self._metrics.prompt_reused(chunk.cached_tokens)
             self._metrics.first_tokens(len(chunk.token_ids), clock.elapsed())
         else:
             self._metrics.more_tokens(len(chunk.token_ids), seconds)

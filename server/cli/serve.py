@@ -27,6 +27,9 @@ def serve(
     no_bundles: Annotated[bool, typer.Option("--no-bundles", help="Load no bundle, not even packaged ones.")] = False,
     slots: Annotated[int | None, typer.Option(help="Requests that run at once.")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Prompt and reply together, in tokens.")] = None,
+    prefix_cache_tokens: Annotated[
+        int | None, typer.Option(help="Tokens kept of processed prompts, for those that begin alike; 0 for none.")
+    ] = None,
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="Bit-identical results in any batch; slower.")
     ] = None,
@@ -64,6 +67,7 @@ def serve(
             "dtype": dtype,
             "slots": slots,
             "max_model_len": max_model_len,
+            "prefix_cache_tokens": prefix_cache_tokens,
             "deterministic": deterministic,
         },
         "classifier": {"member": classifier, "path": classifier_path},

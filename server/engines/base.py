@@ -81,7 +81,9 @@ class GenerationChunk:
     """Natural log-probability of each new token under the unfiltered distribution at temperature 1."""
     finish_reason: FinishReason | None = None
     tokens_steered: int = 0
-    """Tokens processed so far, prompt and reply, on which any intervention acted."""
+    """Tokens so far, prompt and reply, on which any intervention acted, those of a reused prefix included."""
+    cached_tokens: int = 0
+    """Prompt tokens that an earlier request had processed under the same interventions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

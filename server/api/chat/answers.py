@@ -14,18 +14,30 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class PromptTokensDetails(_Answer):
+    """What became of the prompt's tokens."""
+
+    cached_tokens: int
+    """Those that an earlier request had processed."""
+
+
 class Usage(_Answer):
     """Tokens."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
 
     @classmethod
-    def of(cls, prompt_tokens: int, completion_tokens: int) -> Usage:
+    def of(cls, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> Usage:
         """With their sum."""
-        total = prompt_tokens + completion_tokens
-        return cls(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, total_tokens=total)
+        return cls(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            total_tokens=prompt_tokens + completion_tokens,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
+        )
 
 
 class AssistantMessage(_Answer):

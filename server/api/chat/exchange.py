@@ -58,7 +58,9 @@ class Exchange:
             created=self._created,
             model=self._wire.model,
             choices=(Choice(message=message, finish_reason=finish),),
-            usage=Usage.of(prepared.prompt_tokens, sum(len(chunk.token_ids) for chunk in chunks)),
+            usage=Usage.of(
+                prepared.prompt_tokens, sum(len(chunk.token_ids) for chunk in chunks), chunks[-1].cached_tokens
+            ),
             scalpel=self._service.report(prepared, chunks[-1].tokens_steered),
         )
 
@@ -115,7 +117,7 @@ class Exchange:
         report = self._service.report(prepared, last.tokens_steered)
         yield self._chunk(prepared, Delta(), finish=_finish_reason(last), scalpel=report)
         if self._wire.include_usage:
-            yield self._usage(prepared, tokens)
+            yield self._usage(prepared, tokens, last.cached_tokens)
 
     def _chunk(
         self, prepared: PreparedChat, delta: Delta, finish: FinishReason | None = None, scalpel: Report | None = None
@@ -129,8 +131,8 @@ class Exchange:
         )
         return _event(chunk)
 
-    def _usage(self, prepared: PreparedChat, completion_tokens: int) -> bytes:
-        usage = Usage.of(prepared.prompt_tokens, completion_tokens)
+    def _usage(self, prepared: PreparedChat, completion_tokens: int, cached_tokens: int) -> bytes:
+        usage = Usage.of(prepared.prompt_tokens, completion_tokens, cached_tokens)
         return _event(
             UsageChunk(
                 id=prepared.request.request_id,

@@ -1,7 +1,8 @@
 """The slot cache: keys and values of every running request, one fixed region a slot.
 
-Slots are never shared. A released slot is zeroed, so that what one request leaves behind (a NaN, say, which
-survives multiplication with a zero attention weight) can never reach the next one.
+Slots are never shared; what requests may share is copied (see `prefix`). A released slot is zeroed, so that what one
+request leaves behind (a NaN, say, which survives multiplication with a zero attention weight) can never reach the
+next one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ class SlotCache:
     @property
     def bytes(self) -> int:
         """Memory held."""
-        return sum(t.numel() * t.element_size() for t in (*self._keys.values(), *self._values.values()))
+        return sum(t.numel() * t.element_size() for t in self.tensors)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All keys, then all values, by layer; each (slot, kv head, position, head dim)."""
+        return (*self._keys.values(), *self._values.values())
 
     def write(
         self,
@@ -60,13 +66,13 @@ class SlotCache:
 
     def move(self, source: int, target: int, length: int) -> None:
         """Compaction: copy the first `length` positions of a slot; the source is zeroed."""
-        for stored in (*self._keys.values(), *self._values.values()):
+        for stored in self.tensors:
             stored[target, :, :length] = stored[source, :, :length]
         self.clear(source, length)
 
     def clear(self, slot: int, length: int) -> None:
         """Zero the first `length` positions of a slot."""
-        for stored in (*self._keys.values(), *self._values.values()):
+        for stored in self.tensors:
             stored[slot, :, :length] = 0
 
     def _allocate(self, like: Tensor) -> Tensor:

@@ -21,6 +21,10 @@ SMALL_MODEL_PARAMETERS = 50_000_000
 LONGEST_AUTOMATIC = 4096
 """The cache holds every slot at full length, so a model of 128k positions does not get them unasked."""
 
+AUTOMATIC_PREFIX_SLOTS = 4
+PREFIX_BLOCK = 32
+"""Tokens of a block of the prefix cache; in deterministic mode a block is a prefill chunk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
@@ -48,6 +52,9 @@ class EmbeddedEngineConfig:
     """Prompt and reply together, in tokens; None for what the model allows, up to `LONGEST_AUTOMATIC`."""
     prefill_budget: int = 512
     """Prompt tokens that one forward processes beside the decode rows."""
+    prefix_cache_tokens: int | None = None
+    """Tokens whose keys and values are kept for prompts that begin alike; 0 for none, None for automatic: as many
+    as `AUTOMATIC_PREFIX_SLOTS` slots hold."""
     deterministic: bool = False
     """Bit-identical results in any batch, at some cost in speed."""
     deterministic_chunk: int = 64
@@ -71,6 +78,8 @@ class EmbeddedEngineConfig:
         for name in ("max_model_len", "threads"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise EngineConfigError(f"{name} is {getattr(self, name)}; wanted at least 1, or None for automatic")
+        if self.prefix_cache_tokens is not None and self.prefix_cache_tokens < 0:
+            raise EngineConfigError(f"prefix_cache_tokens is {self.prefix_cache_tokens}; wanted 0 or more")
         if self.queue_size < 0 or self.drain_seconds < 0:
             raise EngineConfigError("queue_size and drain_seconds must be 0 or more")
 

@@ -43,6 +43,7 @@ class EmbeddedEngine:
         self._info = info
         self._tokenizer = tokenizer
         self._bank = bank
+        self._scopes = {entry.name: entry.scope for entry in bank.entries}
         self._vocab = vocab
         self._eos_ids = eos_ids
         self._mailbox = mailbox
@@ -122,6 +123,7 @@ class EmbeddedEngine:
             decode=self._tokenizer.decode_list,
             eos_ids=frozenset() if forced else self._eos_ids,
             max_model_len=self._info.max_model_len,
+            scopes=self._scopes,
             forced=forced,
         )
 

@@ -15,12 +15,21 @@ from breakers.bank import Bank, StrengthTable
 from breakers.runtime import TorchRuntime
 from server.engines.base import EngineInfo
 from server.engines.embedded.cache import SlotCache
-from server.engines.embedded.config import EmbeddedEngineConfig, LoadedModel, Resolved, resolve, resolve_device
+from server.engines.embedded.config import (
+    AUTOMATIC_PREFIX_SLOTS,
+    PREFIX_BLOCK,
+    EmbeddedEngineConfig,
+    LoadedModel,
+    Resolved,
+    resolve,
+    resolve_device,
+)
 from server.engines.embedded.engine import EmbeddedEngine
 from server.engines.embedded.errors import EmbeddedLoadError
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
+from server.engines.embedded.prefix import PrefixCache
 from server.engines.embedded.scheduler import Scheduler
 from server.engines.embedded.selfcheck import check_packed_forward, rows_are_independent
 from server.engines.embedded.stepper import Packing, Stepper, padded_rows
@@ -100,6 +109,7 @@ def _assemble(
         mailbox,
         executor.cache,
         table,
+        _prefixes(config, resolved, executor),
         slots=config.slots,
         prefill_budget=config.prefill_budget,
         fixed_chunk=chunk if config.deterministic else None,
@@ -124,6 +134,16 @@ def _assemble(
         loop=StepLoop(mailbox, scheduler, stepper, executor, threads=resolved.threads),
         drain_seconds=config.drain_seconds,
     )
+
+
+def _prefixes(config: EmbeddedEngineConfig, resolved: Resolved, executor: Executor) -> PrefixCache | None:
+    block = config.deterministic_chunk if config.deterministic else PREFIX_BLOCK
+    tokens = config.prefix_cache_tokens
+    if tokens is None:
+        tokens = AUTOMATIC_PREFIX_SLOTS * resolved.max_model_len
+    if tokens < block:
+        return None
+    return PrefixCache(executor.cache, blocks=tokens // block, block=block, replies=not config.deterministic)
 
 
 def _packing(config: EmbeddedEngineConfig, executor: Executor, table: StrengthTable) -> Packing:

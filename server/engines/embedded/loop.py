@@ -96,7 +96,7 @@ def _news(outcome: Outcome) -> GenerationChunk | EngineError | None:
     """What a request's reader hears of a step."""
     request = outcome.assignment.request
     if outcome.error is not None:
-        request.finished = True
+        request.fail()
         return outcome.error
     if outcome.choice is None:
         return None
@@ -104,5 +104,5 @@ def _news(outcome: Outcome) -> GenerationChunk | EngineError | None:
         return request.accept(outcome.choice)
     except Exception as error:
         logger.warning("request %s failed after sampling", request.request.request_id, exc_info=error)
-        request.finished = True
+        request.fail()
         return RequestFailedError(f"the reply could not be decoded: {type(error).__name__}: {error}")

@@ -7,12 +7,14 @@ the other. When a request ends, the last decoding one moves into its slot.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from breakers.bank import StrengthTable
 from server.engines.embedded.batch import Work
 from server.engines.embedded.cache import SlotCache
 from server.engines.embedded.mailbox import Mailbox
+from server.engines.embedded.prefix import PrefixCache
 from server.engines.embedded.sequence import RunningRequest
 
 
@@ -40,6 +42,7 @@ class Scheduler:
         mailbox: Mailbox,
         cache: SlotCache,
         table: StrengthTable,
+        prefixes: PrefixCache | None,
         *,
         slots: int,
         prefill_budget: int,
@@ -48,12 +51,19 @@ class Scheduler:
         """Share out `slots` and, each step, `prefill_budget` prompt tokens.
 
         Args:
+            mailbox: where requests wait.
+            cache: the slots' keys and values.
+            table: the slots' strengths.
+            prefixes: what earlier requests left; None for no reuse.
+            slots: requests that run at once.
+            prefill_budget: prompt tokens of a step.
             fixed_chunk: cut every prompt at multiples of this and count every piece as this long, so that where
                 a prompt is cut does not depend on other requests; None to cut where the budget ends.
         """
         self._mailbox = mailbox
         self._cache = cache
         self._table = table
+        self._prefixes = prefixes
         self._slots = slots
         self._prefill_budget = prefill_budget
         self._fixed_chunk = fixed_chunk
@@ -71,7 +81,10 @@ class Scheduler:
 
     def settle(self, step: Step) -> None:
         """After a step's results are in: count in whom it made decode, and release whom it ended."""
-        self._decoding += sum(a.work.wants_logits for a in step.prefill)
+        for assignment in step.prefill:
+            if assignment.work.wants_logits:
+                self._decoding += 1
+                self._keep(assignment.request, assignment.work.slot)
         for assignment in (*step.decode, *step.prefill):
             if assignment.request.finished:
                 self.release(assignment.request)
@@ -79,6 +92,8 @@ class Scheduler:
     def release(self, request: RunningRequest) -> None:
         """Free a request's slot and close the gap."""
         slot = self.running.index(request)
+        if self._prefixes is not None and self._prefixes.replies and request.finished:
+            self._keep(request, slot)
         self._cache.clear(slot, len(request.token_ids))
         self._table.release(slot)
         if slot < self._decoding:
@@ -96,6 +111,9 @@ class Scheduler:
         slot = self._decoding
         while budget > 0 and slot < self._slots and (slot < len(self.running) or self._admit()):
             request = self.running[slot]
+            self._reuse(request, slot)
+            if self._is_being_computed(request, planned):
+                break
             work = request.work(slot, self._fixed_chunk or budget)
             planned.append(Assignment(request, work))
             budget -= self._fixed_chunk or len(work.token_ids)
@@ -112,6 +130,26 @@ class Scheduler:
         self.running.append(request)
         self._table.assign(len(self.running) - 1, request.request.plan, request.generation_start)
         return True
+
+    def _reuse(self, request: RunningRequest, slot: int) -> None:
+        """Also for a prompt that is partly processed: one before it may have brought its beginning meanwhile."""
+        if self._prefixes is not None:
+            request.reuse(self._prefixes.restore(request.identity, request.reusable_prompt, slot, request.processed))
+
+    def _is_being_computed(self, request: RunningRequest, planned: Sequence[Assignment]) -> bool:
+        """Whether a prompt of this very step begins like this one: then waiting a step is cheaper than computing."""
+        if self._prefixes is None:
+            return False
+        prompt = request.reusable_prompt
+        return any(
+            self._prefixes.common(a.request.identity, a.request.prompt, request.identity, prompt) > request.processed
+            for a in planned
+            if a.work.wants_logits
+        )
+
+    def _keep(self, request: RunningRequest, slot: int) -> None:
+        if self._prefixes is not None and not request.failed:
+            self._prefixes.store(request.identity, request.processed_tokens, slot)
 
     def _fill(self, target: int, source: int) -> None:
         if target == source:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from breakers.bank import Scope
 from server.engines.base import FinishReason, GenerationChunk, GenerationRequest
 from server.engines.embedded.batch import Work
 from server.engines.embedded.detokenizer import IncrementalDetokenizer
+from server.engines.embedded.prefix import kv_identity
 from server.engines.embedded.replies import ReplyStream
 from server.engines.embedded.sampler import Choice, TokenChooser
 from server.engines.embedded.stops import StopMatcher
@@ -23,6 +25,7 @@ class RunningRequest:
         decode: Callable[[list[int]], str],
         eos_ids: frozenset[int],
         max_model_len: int,
+        scopes: Mapping[str, Scope],
         forced: Sequence[int] = (),
     ) -> None:
         prompt = request.prompt_token_ids
@@ -30,13 +33,18 @@ class RunningRequest:
         self.request = request
         self.stream = stream
         self.generation_start = len(prompt) - 1 if start is None else start
+        self.identity = kv_identity(request.plan, scopes, self.generation_start)
         self.chooser = TokenChooser(request.sampling, forced)
         self.token_ids = list(prompt)
         self.processed = 0
         """Tokens whose keys and values are in the cache."""
         self.tokens_steered = 0
+        self.cached_tokens = 0
+        """Prompt tokens whose keys and values came from an earlier request."""
         self.cancelled = False
         self.finished = False
+        self.failed = False
+        """Finished with an error: its keys and values are not to be trusted."""
         self._prompt_length = len(prompt)
         self._last_length = min(len(prompt) + request.sampling.max_tokens, max_model_len)
         self._eos_ids = eos_ids
@@ -48,6 +56,25 @@ class RunningRequest:
         """Prompt tokens still to process."""
         return max(0, self._prompt_length - self.processed)
 
+    @property
+    def prompt(self) -> Sequence[int]:
+        """The prompt's tokens."""
+        return self.token_ids[: self._prompt_length]
+
+    @property
+    def reusable_prompt(self) -> Sequence[int]:
+        """The prompt without its last token, which has to be processed to get logits."""
+        return self.token_ids[: self._prompt_length - 1]
+
+    @property
+    def processed_tokens(self) -> Sequence[int]:
+        """The text whose keys and values are in the cache."""
+        return self.token_ids[: self.processed]
+
+    def fail(self) -> None:
+        """End with an error."""
+        self.finished = self.failed = True
+
     def work(self, slot: int, limit: int) -> Work:
         """The next tokens to process: one to decode, or up to `limit` of the prompt."""
         count = min(limit, len(self.token_ids) - self.processed)
@@ -58,6 +85,12 @@ class RunningRequest:
             token_ids=self.token_ids[self.processed : end],
             wants_logits=end == len(self.token_ids),
         )
+
+    def reuse(self, end: int) -> None:
+        """Note that the keys and values up to `end` were computed before, for the same text and strengths."""
+        self.cached_tokens += end - self.processed
+        self.tokens_steered += end - self.processed if self.identity.strengths else 0
+        self.processed = end
 
     def advance(self, work: Work, steered: int) -> None:
         """Note that a forward processed `work`, steering `steered` of its tokens."""
@@ -86,4 +119,5 @@ class RunningRequest:
             logprobs=(choice.logprob,),
             finish_reason=reason,
             tokens_steered=self.tokens_steered,
+            cached_tokens=self.cached_tokens,
         )
