@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -148,7 +148,7 @@ def edited_experts(
 
     by_layer: dict[int, dict[int, HookPoint]] = {layer: {} for layer in sites.experts}
     for point in points:
-        by_layer[point.layer][point.expert or 0] = point
+        by_layer[point.layer][cast(int, point.expert)] = point
     if any(hasattr(experts.module, _EDITOR) for experts in sites.experts.values()):
         raise RuntimeAttachError(f"another bank is attached to the experts of this {type(model).__name__}")
     before = model.get_experts_implementation()
