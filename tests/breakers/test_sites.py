@@ -4,6 +4,7 @@ import pytest
 from tiny import TINY_TYPES, tiny_model
 
 from breakers.architectures import resolve_sites
+from breakers.bundles.manifest import SiteManifest
 from breakers.errors import SiteError
 from breakers.sites import Boundary, Component, HookPoint, Site
 
@@ -63,3 +64,27 @@ def test_sites_beyond_the_model_are_refused(site, message) -> None:
 def test_neurons_of_a_mixture_are_refused_with_the_reason() -> None:
     with pytest.raises(SiteError, match="mixture of experts"):
         resolve_sites(tiny_model("mixtral")).channels(Site(layer=0, component=Component.NEURON, neurons=(0,)))
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        Site(layer=1, component=Component.NEURON, neurons=(4, 9), expert=3),
+        Site(layer=1, component=Component.NEURON, neurons=(4, 9)),
+        Site(layer=1, component=Component.HEAD, head=2),
+    ],
+)
+def test_sites_are_carried_by_manifests(site) -> None:
+    text = SiteManifest.of(site).model_dump_json()
+    assert SiteManifest.model_validate_json(text).site() == site
+
+
+def test_an_experts_neurons_are_another_hook_point_than_the_layers() -> None:
+    shared, first, second = (Site(layer=1, component=Component.NEURON, neurons=(0,), expert=e) for e in (None, 0, 1))
+    assert len({shared.hook_point, first.hook_point, second.hook_point}) == 3
+    assert [str(p) for p in sorted({first.hook_point, second.hook_point, shared.hook_point})] == [
+        "layer 1 expert_down_input 0",
+        "layer 1 expert_down_input 1",
+        "layer 1 mlp_down_input",
+    ]
+    assert str(second) == "layer 1 expert 1 neurons (1)"
