@@ -87,12 +87,15 @@ class ModelSites:
     def _experts(self, point: HookPoint) -> ExpertLayer:
         found = self.experts.get(point.layer)
         if found is None:
-            reason = self.no_experts or f"layers with experts are {_ranges(self.experts)}"
+            reason = self.no_experts or f"layers with experts are {_listed(self.experts)}"
             raise SiteError(f"{point}: {self.model_type} has no expert sites there: {reason}")
         if not 0 <= cast(int, point.expert) < found.count:
             raise SiteError(f"{point}: this model has experts 0 to {found.count - 1}")
         return found
 
 
-def _ranges(layers: dict[int, ExpertLayer]) -> str:
+def _listed(layers: dict[int, ExpertLayer]) -> str:
+    first, last = min(layers), max(layers)
+    if len(layers) > 2 and len(layers) == last - first + 1:
+        return f"{first} to {last}"
     return ", ".join(str(layer) for layer in sorted(layers))

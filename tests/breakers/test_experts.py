@@ -150,6 +150,7 @@ def test_a_forward_without_strengths_fails_closed() -> None:
         ("mixtral", Site(layer=1, component=Component.NEURON, neurons=(24,), expert=0), "neurons 0 to 23"),
         ("deepseek_v3", site(0, layer=0), "no expert sites there: layers with experts are 1, 2"),
         ("llama", site(0), "no expert sites there: its layers are dense"),
+        ("mixtral", site(0, layer=3), "layer 3 expert_down_input 0: this model has layers 0 to 2"),
         ("mixtral", Site(layer=1, component=Component.NEURON, neurons=(0,)), "a site that names an expert"),
         ("qwen3_moe", Site(layer=0, component=Component.NEURON, neurons=(0,)), "its layers 0, 2 have no neurons"),
     ],
