@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Mapping
 
 from benchmarks import card_tables
+from benchmarks.architecture_table import architecture_rows
 from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.history import root
 from benchmarks.results import ResultFile, load_result, results_folder
 
-DOCUMENTS = ("README.md", "docs/results/demo-harm.md", "docs/classifiers.md")
+DOCUMENTS = ("README.md", "docs/results/demo-harm.md", "docs/classifiers.md", "docs/architectures.md")
 _TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
 _ARMS = ("off", "on", "strict")
@@ -184,6 +185,7 @@ def _card(rows: Callable[[], list[list[str]]]) -> Callable[[Load], str]:
 
 
 TABLES: Mapping[str, Callable[[Load], str]] = {
+    "architectures": _card(architecture_rows),
     "lexical.data": _card(card_tables.data_table),
     "lexical.figures": _card(card_tables.figures_table),
     "lexical.sources": _card(card_tables.sources_table),

@@ -28,13 +28,22 @@ def fingerprint_model(model: PreTrainedModel) -> str:
     architecture = ARCHITECTURES.get(str(model.config.model_type))
     if architecture is None:
         raise UnsupportedModelError(f"no fingerprint for model_type {model.config.model_type!r}")
-    digest = hashlib.sha256(_sizes(model.config).encode())
+    digest = hashlib.sha256(_sizes(model.config.get_text_config()).encode())
     for path in (architecture.embedding, architecture.final_norm):
+        if _lacks(model, path):
+            digest.update(b"none")
+            continue
         weight = submodule(model, path).weight
         if not isinstance(weight, Tensor):
             raise UnsupportedModelError(f"{path} has no weight to fingerprint")
         digest.update(weight.detach().cpu().to(torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _lacks(model: PreTrainedModel, path: str) -> bool:
+    """Whether the model itself says that it has no such module, as OPT 350M does of its final norm."""
+    parent, _, name = path.rpartition(".")
+    return getattr(submodule(model, parent), name, model) is None
 
 
 def _sizes(config: PretrainedConfig) -> str:

@@ -19,7 +19,8 @@ class Component(StrEnum):
     HEAD = "head"
     """One query head's output z, before the attention output projection (width d_head)."""
     NEURON = "neuron"
-    """A set of MLP activations entering the down projection (width: the set's size)."""
+    """A set of MLP activations entering the down projection (width: the set's size): of a dense MLP or a mixture's
+    shared expert, or of one routed expert where the site names it."""
     RESID = "resid"
     """resid_post: the residual stream after the decoder block (width d_model)."""
 
@@ -29,6 +30,8 @@ class Boundary(StrEnum):
 
     ATTENTION_OUT_INPUT = "attention_out_input"
     MLP_DOWN_INPUT = "mlp_down_input"
+    EXPERT_DOWN_INPUT = "expert_down_input"
+    """The down projection of one routed expert; only the tokens routed to it pass here."""
     BLOCK_OUTPUT = "block_output"
 
 
@@ -45,9 +48,11 @@ class HookPoint:
 
     layer: int
     boundary: Boundary
+    expert: int | None = None
+    """For boundary `expert_down_input` only."""
 
     def __str__(self) -> str:
-        return f"layer {self.layer} {self.boundary.value}"
+        return f"layer {self.layer} {self.boundary.value}" + ("" if self.expert is None else f" {self.expert}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,8 @@ class Site:
     """Query head, for component `head` only."""
     neurons: tuple[int, ...] | None = None
     """Strictly increasing neuron indices, for component `neuron` only."""
+    expert: int | None = None
+    """Routed expert, for component `neuron` only; None for the neurons of a dense MLP or of a shared expert."""
 
     def __post_init__(self) -> None:
         if self.layer < 0:
@@ -74,17 +81,24 @@ class Site:
             raise SiteError(f"site head is {self.head}; wanted 0 or more")
         if self.neurons is not None:
             _check_neurons(self.neurons)
+        if self.expert is not None and (self.component is not Component.NEURON or self.expert < 0):
+            raise SiteError(
+                f"a {self.component} site has expert={self.expert}; wanted 0 or more, for neuron sites only"
+            )
 
     @property
     def hook_point(self) -> HookPoint:
         """The boundary that realises this site."""
+        if self.expert is not None:
+            return HookPoint(self.layer, Boundary.EXPERT_DOWN_INPUT, self.expert)
         return HookPoint(self.layer, BOUNDARY_OF[self.component])
 
     def __str__(self) -> str:
         if self.head is not None:
             return f"layer {self.layer} head {self.head}"
         if self.neurons is not None:
-            return f"layer {self.layer} neurons ({len(self.neurons)})"
+            owner = "" if self.expert is None else f" expert {self.expert}"
+            return f"layer {self.layer}{owner} neurons ({len(self.neurons)})"
         return f"layer {self.layer} resid"
 
 

@@ -67,7 +67,11 @@ def contract_bundles(model_type: str) -> tuple[BankEntry, ...]:
             ),
         ]
     else:
-        mlp = [breaker(Site(layer=0, component=Component.RESID), resid)]
+        everyone = range(sites.experts[0].count)
+        routed = [Site(layer=0, component=Component.NEURON, neurons=neurons, expert=e) for e in everyone]
+        mlp = [breaker(site, len(neurons)) for site in routed]
+        last = Site(layer=1, component=Component.NEURON, neurons=neurons, expert=0)
+        mlp.append(Mask(site=last, keep=torch.tensor([0.0, 1.0, 0.0, 0.5])))
     head = Site(layer=1, component=Component.HEAD, head=2)
     return (
         BankEntry(name="heads", scope=Scope.ALL, interventions=(breaker(head, width),), strength_max=2.0),

@@ -46,16 +46,17 @@ class SiteManifest(_Model):
     component: Component = Field(strict=False)
     head: int | None = None
     neurons: list[int] | None = None
+    expert: int | None = None
 
     def site(self) -> Site:
         """The same as a value of `breakers.sites`."""
         neurons = None if self.neurons is None else tuple(self.neurons)
-        return Site(layer=self.layer, component=self.component, head=self.head, neurons=neurons)
+        return Site(layer=self.layer, component=self.component, head=self.head, neurons=neurons, expert=self.expert)
 
     @classmethod
     def of(cls, site: Site) -> SiteManifest:
         neurons = None if site.neurons is None else list(site.neurons)
-        return cls(layer=site.layer, component=site.component, head=site.head, neurons=neurons)
+        return cls(layer=site.layer, component=site.component, head=site.head, neurons=neurons, expert=site.expert)
 
     @model_validator(mode="after")
     def _is_a_site(self) -> SiteManifest:

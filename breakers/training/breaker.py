@@ -276,7 +276,7 @@ def _split(
 
 
 def _pad_token(model: PreTrainedModel) -> int:
-    pad = model.config.pad_token_id
+    pad = model.config.get_text_config().pad_token_id
     return 0 if pad is None else int(pad)
 
 

@@ -64,7 +64,7 @@ def select_masks(
         InterventionError: the model has no neuron sites, or too few neurons or pairs.
     """
     if sites.d_mlp is None:
-        raise InterventionError(f"{sites.model_type} has no neuron sites: {sites.no_neurons}")
+        raise InterventionError(f"{sites.model_type} has no neuron sites of one width: {sites.no_neurons}")
     if not pairs or not benign or config.neurons > sites.layers * sites.d_mlp:
         raise InterventionError(
             f"{len(pairs)} pairs, {len(benign)} benign samples, {config.neurons} neurons of "
@@ -97,7 +97,7 @@ def _gain(
     """(layer, d_mlp): lead of the neutral replies won by removing a neuron, less what benign replies would lose."""
     some = draw.sample(list(pairs), min(config.batch_pairs, len(pairs)))
     kept = draw.sample(list(benign), min(config.batch_benign, len(benign)))
-    pad = int(model.config.pad_token_id or 0)
+    pad = int(model.config.get_text_config().pad_token_id or 0)
     both = collate([p.neutral for p in some] + [p.harmful for p in some], pad)
     factor = keep.clone().requires_grad_()
     logprobs = mean_logprob(_logits(model, sites, factor, both), both)

@@ -2,10 +2,10 @@
 
 import pytest
 from tiny import TINY_TYPES, tiny_model
-from transformers import BloomConfig, BloomForCausalLM
 
 from breakers.architectures import resolve_sites
-from breakers.errors import SiteError, UnsupportedModelError
+from breakers.bundles.manifest import SiteManifest
+from breakers.errors import SiteError
 from breakers.sites import Boundary, Component, HookPoint, Site
 
 
@@ -18,6 +18,8 @@ from breakers.sites import Boundary, Component, HookPoint, Site
         ({"layer": 0, "component": Component.NEURON}, "neurons=None"),
         ({"layer": 0, "component": Component.NEURON, "neurons": ()}, "no neurons"),
         ({"layer": 0, "component": Component.NEURON, "neurons": (3, 3)}, "strictly increasing"),
+        ({"layer": 0, "component": Component.HEAD, "head": 0, "expert": 1}, "expert=1"),
+        ({"layer": 0, "component": Component.NEURON, "neurons": (3,), "expert": -1}, "expert=-1"),
     ],
 )
 def test_impossible_sites_are_refused(arguments, message) -> None:
@@ -64,14 +66,25 @@ def test_neurons_of_a_mixture_are_refused_with_the_reason() -> None:
         resolve_sites(tiny_model("mixtral")).channels(Site(layer=0, component=Component.NEURON, neurons=(0,)))
 
 
-def test_unknown_architectures_are_refused_by_name() -> None:
-    model = BloomForCausalLM(BloomConfig(vocab_size=32, hidden_size=16, n_layer=1, n_head=2))
-    with pytest.raises(UnsupportedModelError, match=r"'bloom'.*gemma3_text, gpt2, llama, mixtral"):
-        resolve_sites(model)
+@pytest.mark.parametrize(
+    "site",
+    [
+        Site(layer=1, component=Component.NEURON, neurons=(4, 9), expert=3),
+        Site(layer=1, component=Component.NEURON, neurons=(4, 9)),
+        Site(layer=1, component=Component.HEAD, head=2),
+    ],
+)
+def test_sites_are_carried_by_manifests(site) -> None:
+    text = SiteManifest.of(site).model_dump_json()
+    assert SiteManifest.model_validate_json(text).site() == site
 
 
-def test_a_missing_module_is_named() -> None:
-    model = tiny_model("llama")
-    del model.model.layers[1].self_attn.o_proj
-    with pytest.raises(UnsupportedModelError, match=r"no module 'self_attn\.o_proj'"):
-        resolve_sites(model)
+def test_an_experts_neurons_are_another_hook_point_than_the_layers() -> None:
+    shared, first, second = (Site(layer=1, component=Component.NEURON, neurons=(0,), expert=e) for e in (None, 0, 1))
+    assert len({shared.hook_point, first.hook_point, second.hook_point}) == 3
+    assert [str(p) for p in sorted({first.hook_point, second.hook_point, shared.hook_point})] == [
+        "layer 1 expert_down_input 0",
+        "layer 1 expert_down_input 1",
+        "layer 1 mlp_down_input",
+    ]
+    assert str(second) == "layer 1 expert 1 neurons (1)"

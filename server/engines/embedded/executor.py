@@ -31,7 +31,10 @@ class Executor:
     def installed(self) -> Iterator[None]:
         """Route the model's attention through the slot cache and attach the bank; undo both on leaving."""
         register_attention()
-        before = self.model.config._attn_implementation
+        config = self.model.config
+        before = {"": config._attn_implementation}
+        # The parts of a vision model each have their own.
+        before |= {part: getattr(config, part)._attn_implementation for part in config.sub_configs}
         self.model.set_attn_implementation(ATTENTION_NAME)
         try:
             with self._runtime.attached() if self._runtime is not None else nullcontext():

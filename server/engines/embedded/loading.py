@@ -29,6 +29,7 @@ from server.engines.embedded.errors import EmbeddedLoadError
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
+from server.engines.embedded.positions import usable_positions
 from server.engines.embedded.prefix import PrefixCache
 from server.engines.embedded.scheduler import Scheduler
 from server.engines.embedded.selfcheck import check_packed_forward, rows_are_independent
@@ -93,7 +94,7 @@ def _resolve(config: EmbeddedEngineConfig, device: str, model: PreTrainedModel) 
         device=device,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         parameters=sum(p.numel() for p in model.parameters()),
-        model_positions=int(model.config.max_position_embeddings),
+        model_positions=usable_positions(model.config.get_text_config(), config.max_model_len),
     )
 
 

@@ -148,7 +148,7 @@ def _packed_logits(executor: Executor, texts: _Texts) -> list[Float[Tensor, "row
 def _run(executor: Executor, decode: list[Work], prefill: list[Work]) -> Float[Tensor, "row vocab"]:
     batch = PackedBatch(decode, prefill, cache=executor.cache)
     logits = executor.forward(batch, executor.idle_strengths(batch.tokens))
-    layers = executor.model.config.num_hidden_layers
+    layers = executor.model.config.get_text_config().num_hidden_layers
     if len(batch.layers_seen) != layers:
         raise SelfCheckError(
             f"{type(executor.model).__name__} bypasses the attention interface: "
