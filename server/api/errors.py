@@ -90,7 +90,13 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
 
 def _describe_engine_error(error: EngineError) -> ErrorReply:
     if isinstance(error, RequestRefusedError):
-        return ErrorReply(status=400, message=str(error), type="invalid_request_error", code="request_refused")
+        return ErrorReply(
+            status=400,
+            message=str(error),
+            type="invalid_request_error",
+            param=error.param,
+            code="request_refused",
+        )
     if isinstance(error, EngineOverloadedError):
         return ErrorReply(status=429, message=str(error), type="rate_limit_error", code="overloaded", headers=_RETRY)
     if isinstance(error, EngineUnavailableError):

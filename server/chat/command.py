@@ -21,11 +21,21 @@ class ChatCommand:
     """`role` and `content` of each turn, at least one."""
     max_tokens: int | None = None
     """None: as many as the model has room for."""
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int | None = None
+    min_tokens: int = 0
+    ignore_eos: bool = False
     stop: tuple[str, ...] = ()
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    logprobs: bool = False
+    """Whether the response says how likely each token was."""
+    top_logprobs: int = 0
     toggles: Mapping[str, Toggle] = field(default_factory=dict)
     profile: Profile | None = None
     """Beats the model name's profile."""

@@ -21,8 +21,9 @@ from server.engines.base import (
     GenerationRequest,
     RequestRefusedError,
     SamplingParams,
+    TokenPiece,
 )
-from server.errors import ClientGoneError, ContextLengthError, RequestError
+from server.errors import ClientGoneError, ContextLengthError, InvalidRequestError, RequestError
 from server.harm.outputs import FinishedReply, OutputScoring
 from server.harm.potential import ClassifierFailedError, HarmPotential
 from server.metrics import Metrics, Outcome
@@ -102,6 +103,10 @@ class ChatService:
             tokens_steered=tokens_steered,
         )
 
+    def piece(self, token_id: int) -> TokenPiece:
+        """What a token of a reply stands for."""
+        return self._engine.tokenizer.piece(token_id)
+
     def ended(self, clock: RequestClock, error: BaseException | None) -> None:
         """Count one request by how it ended; called once for each, also for those refused before `prepare`."""
         self._metrics.request_ended(outcome_of(error), clock.elapsed())
@@ -115,14 +120,28 @@ class ChatService:
                 param="messages",
                 code="context_length_exceeded",
             )
+        if command.min_tokens > room:
+            raise InvalidRequestError(
+                f"min_tokens is {command.min_tokens}; this prompt leaves room for {room}",
+                param="min_tokens",
+                code="invalid_value",
+            )
         return SamplingParams(
             # A reply that reaches the context's end first ends there, with finish_reason `length`.
             max_tokens=room if command.max_tokens is None else min(command.max_tokens, room),
-            temperature=command.temperature,
-            top_p=command.top_p,
-            top_k=command.top_k,
-            seed=command.seed,
+            min_tokens=command.min_tokens,
+            ignore_eos=command.ignore_eos,
             stop=command.stop,
+            temperature=command.temperature,
+            top_k=command.top_k,
+            top_p=command.top_p,
+            min_p=command.min_p,
+            presence_penalty=command.presence_penalty,
+            frequency_penalty=command.frequency_penalty,
+            repetition_penalty=command.repetition_penalty,
+            logit_bias=command.logit_bias,
+            seed=command.seed,
+            top_logprobs=command.top_logprobs,
         )
 
     async def _tokenise(self, command: ChatCommand) -> Sequence[int]:

@@ -6,10 +6,10 @@ policy. What it reports as steered is what it ran; a request whose plan cannot b
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from breakers.plan import Plan
 
@@ -20,6 +20,11 @@ class EngineError(Exception):
 
 class RequestRefusedError(EngineError):
     """The request cannot be run as asked (too long, unknown bundle, bad parameter): the caller's mistake."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        """The sampling parameter at fault, where it is one."""
 
 
 class RequestFailedError(EngineError):
@@ -43,18 +48,40 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How to choose tokens."""
+    """How to choose tokens; `server.engines.limits` has the ranges.
+
+    The order is transformers': logit_bias, repetition_penalty, presence and frequency penalty, min_tokens; then,
+    unless the choice is greedy, temperature, top_k, top_p, min_p. A filter sees what the one before it left.
+    """
 
     max_tokens: int
-    """At least 1. A reply that fills the model's context first ends there, with reason `length`."""
-    temperature: float = 1.0
-    """0 is greedy."""
-    top_p: float = 1.0
-    top_k: int = 0
-    """0 for no limit."""
-    seed: int | None = None
+    """At least 1; 0 only with `prompt_logprobs`. A reply that fills the model's context ends there, with `length`."""
+    min_tokens: int = 0
+    """How many tokens come before the one that may end the reply: end tokens are impossible, stop strings pass."""
+    ignore_eos: bool = False
+    """End tokens are tokens like any other."""
     stop: tuple[str, ...] = ()
     """Strings that end the reply; they are not part of it."""
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_k: int = 0
+    """0 for no limit; tokens as likely as the last of them stay too."""
+    top_p: float = 1.0
+    min_p: float = 0.0
+    """Keeps tokens that are at least this share as likely as the likeliest; 0 for no limit."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logit of a token that the reply holds."""
+    frequency_penalty: float = 0.0
+    """Subtracted as often as the reply holds it."""
+    repetition_penalty: float = 1.0
+    """Positive logits of tokens in prompt and reply are divided by it, negative ones multiplied; 1 for none."""
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    """Token id -> added to its logit."""
+    seed: int | None = None
+    top_logprobs: int = 0
+    """How many of the likeliest tokens to name beside each new one."""
+    prompt_logprobs: int | None = None
+    """Score the prompt's tokens too, naming this many of the likeliest; None for not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +96,41 @@ class GenerationRequest:
     """Position from which bundles of scope `generation` act; None for the last prompt token."""
 
 
+class TokenLogprob(NamedTuple):
+    """A token and its natural log-probability."""
+
+    token_id: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredToken:
+    """A prompt token under the model's own distribution, given the tokens before it."""
+
+    token_id: int
+    logprob: float
+    top: tuple[TokenLogprob, ...]
+    """The likeliest tokens in its place, likeliest first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationChunk:
-    """A piece of a reply. The last one carries `finish_reason`."""
+    """A piece of a reply. The last one carries `finish_reason`.
+
+    All log-probabilities are of the model's own distribution: under the request's plan, before bias, penalties,
+    temperature and filters.
+    """
 
     text: str
     """New text that is safe to show: never half a character, never part of a stop string."""
     token_ids: tuple[int, ...]
     """New tokens, the one that ended the reply included; text may lag behind them."""
     logprobs: tuple[float, ...]
-    """Natural log-probability of each new token under the unfiltered distribution at temperature 1."""
+    """Natural log-probability of each new token."""
+    top_logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
+    """For each new token the likeliest ones in its place, likeliest first; empty unless asked for."""
+    prompt_logprobs: tuple[ScoredToken, ...] = ()
+    """In the first chunk, if asked for: every prompt token but the first, which nothing precedes."""
     finish_reason: FinishReason | None = None
     tokens_steered: int = 0
     """Tokens so far, prompt and reply, on which any intervention acted, those of a reused prefix included."""
@@ -111,6 +163,16 @@ class EngineStats:
     """Steps taken since the start; a step is usually one forward pass."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPiece:
+    """What one token stands for."""
+
+    text: str
+    """Readable: bytes that are no whole character are replaced; a control token's own name."""
+    data: bytes | None
+    """What it adds to a text, UTF-8, possibly part of a character; None for what adds nothing, a control token."""
+
+
 class ChatTokenizer(Protocol):
     """Text to token ids and back."""
 
@@ -121,6 +183,8 @@ class ChatTokenizer(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
     def decode(self, token_ids: Sequence[int]) -> str: ...
+
+    def piece(self, token_id: int) -> TokenPiece: ...
 
 
 class Engine(Protocol):

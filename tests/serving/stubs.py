@@ -15,6 +15,8 @@ from server.engines.base import (
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    TokenLogprob,
+    TokenPiece,
 )
 
 
@@ -30,6 +32,9 @@ class StubTokenizer:
     def decode(self, token_ids: Sequence[int]) -> str:
         return "".join(map(chr, token_ids))
 
+    def piece(self, token_id: int) -> TokenPiece:
+        return TokenPiece(text=chr(token_id), data=chr(token_id).encode())
+
 
 @dataclass
 class StubEngine:
@@ -37,6 +42,8 @@ class StubEngine:
 
     bundles: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ("Hel", "lo", " you")
+    names_likely_tokens: bool = True
+    """As many as were asked for: the token itself, and the characters after it."""
     max_model_len: int = 128
     refusal: Exception | None = None
     """Raised before the first piece."""
@@ -78,25 +85,28 @@ class StubEngine:
         self.running += 1
         try:
             steered, steers = 0, bool(request.plan.strengths())
+            likely = request.sampling.top_logprobs if self.names_likely_tokens else 0
             for n, piece in enumerate(self.pieces):
                 steered += steers * len(piece)
                 last = n == len(self.pieces) - 1 and not self.endless
-                yield _chunk(piece, steered, FinishReason.STOP if last else None)
+                yield _chunk(piece, steered, FinishReason.STOP if last else None, likely)
                 if self.failure is not None:
                     raise self.failure
             while self.endless:
                 await asyncio.sleep(0.005)
-                yield _chunk(self.pieces[-1], steered, None)
+                yield _chunk(self.pieces[-1], steered, None, likely)
         finally:
             self.running -= 1
 
 
-def _chunk(text: str, steered: int, finish: FinishReason | None) -> GenerationChunk:
+def _chunk(text: str, steered: int, finish: FinishReason | None, likely: int) -> GenerationChunk:
     tokens = tuple(ord(c) for c in text)
+    named = tuple(tuple(TokenLogprob(token + i, -1.0 - i) for i in range(likely)) for token in tokens)
     return GenerationChunk(
         text=text,
         token_ids=tokens,
         logprobs=tuple(-1.0 for _ in tokens),
+        top_logprobs=named if likely else (),
         finish_reason=finish,
         tokens_steered=steered,
     )

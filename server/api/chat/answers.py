@@ -48,12 +48,35 @@ class AssistantMessage(_Answer):
     refusal: None = None
 
 
+class TopLogprob(_Answer):
+    """A token that was likely at one place."""
+
+    token: str
+    """Its text, with replacement characters for bytes that are no whole character."""
+    logprob: float
+    bytes: list[int] | None
+    """What it adds to the text, in UTF-8; null for a control token, which adds nothing."""
+
+
+class TokenLogprobs(TopLogprob):
+    """A token of the reply."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class ChoiceLogprobs(_Answer):
+    """How likely each token of the reply, or of a piece of it, was; the token that ended it included."""
+
+    content: list[TokenLogprobs]
+    refusal: None = None
+
+
 class Choice(_Answer):
     """The one reply."""
 
     index: int = 0
     message: AssistantMessage
-    logprobs: None = None
+    logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason
 
 
@@ -90,7 +113,7 @@ class ChunkChoice(_Answer):
 
     index: int = 0
     delta: Delta
-    logprobs: None = None
+    logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason | None = None
 
 

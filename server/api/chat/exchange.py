@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from pydantic import BaseModel
@@ -15,11 +15,13 @@ from server.api.chat.answers import (
     ChatCompletion,
     ChatCompletionChunk,
     Choice,
+    ChoiceLogprobs,
     ChunkChoice,
     Delta,
     Usage,
     UsageChunk,
 )
+from server.api.chat.logprobs import choice_logprobs
 from server.api.chat.wire import ChatCompletionRequest
 from server.api.connection import EventStream
 from server.api.errors import describe
@@ -57,7 +59,7 @@ class Exchange:
             id=prepared.request.request_id,
             created=self._created,
             model=self._wire.model,
-            choices=(Choice(message=message, finish_reason=finish),),
+            choices=(Choice(message=message, logprobs=self._logprobs(chunks), finish_reason=finish),),
             usage=Usage.of(
                 prepared.prompt_tokens, sum(len(chunk.token_ids) for chunk in chunks), chunks[-1].cached_tokens
             ),
@@ -108,25 +110,41 @@ class Exchange:
         report = self._service.report(prepared, first.tokens_steered)
         yield self._chunk(prepared, Delta(role="assistant", content=""), scalpel=report)
         last, tokens = first, len(first.token_ids)
-        if first.text:
-            yield self._chunk(prepared, Delta(content=first.text))
+        if self._shows(first):
+            yield self._chunk(prepared, Delta(content=first.text), logprobs=self._logprobs([first]))
         async for last in rest:
             tokens += len(last.token_ids)
-            if last.text:
-                yield self._chunk(prepared, Delta(content=last.text))
+            if self._shows(last):
+                yield self._chunk(prepared, Delta(content=last.text), logprobs=self._logprobs([last]))
         report = self._service.report(prepared, last.tokens_steered)
         yield self._chunk(prepared, Delta(), finish=_finish_reason(last), scalpel=report)
         if self._wire.include_usage:
             yield self._usage(prepared, tokens, last.cached_tokens)
 
+    def _shows(self, chunk: GenerationChunk) -> bool:
+        """Whether there is anything to send: text may lag behind the tokens that are reported."""
+        return bool(chunk.text) or (bool(self._wire.logprobs) and bool(chunk.token_ids))
+
+    def _logprobs(self, chunks: Sequence[GenerationChunk]) -> ChoiceLogprobs | None:
+        if not self._wire.logprobs:
+            return None
+        named = self._wire.top_logprobs or 0
+        return choice_logprobs(chunks, self._service.piece, named)
+
     def _chunk(
-        self, prepared: PreparedChat, delta: Delta, finish: FinishReason | None = None, scalpel: Report | None = None
+        self,
+        prepared: PreparedChat,
+        delta: Delta,
+        *,
+        logprobs: ChoiceLogprobs | None = None,
+        finish: FinishReason | None = None,
+        scalpel: Report | None = None,
     ) -> bytes:
         chunk = ChatCompletionChunk(
             id=prepared.request.request_id,
             created=self._created,
             model=self._wire.model,
-            choices=(ChunkChoice(delta=delta, finish_reason=finish),),
+            choices=(ChunkChoice(delta=delta, logprobs=logprobs, finish_reason=finish),),
             scalpel=scalpel,
         )
         return _event(chunk)

@@ -3,12 +3,20 @@ and are not served, unless they have their neutral value."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.chat.command import ChatCommand
+from server.engines.limits import (
+    BIAS_LIMIT,
+    PENALTY_LIMIT,
+    REPETITION_LEAST,
+    REPETITION_MOST,
+    TOP_LOGPROBS_LIMIT,
+)
 from server.policy.planner import Toggle
 from server.policy.profiles import Profile
 
@@ -16,6 +24,10 @@ SEED_LIMIT = 2**63
 STOP_LIMIT = 4
 STOP_LENGTH = 256
 MESSAGES_LIMIT = 4096
+TOKEN_ID_SHOWN = 40
+"""Characters of something that is no token id which a message repeats."""
+
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class _Wire(BaseModel):
@@ -63,6 +75,27 @@ def _stops(value: object) -> object:
     return stops
 
 
+def _biases(value: object) -> object:
+    """Token ids come as strings: JSON has no other keys."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise PydanticCustomError("logit_bias", "wanted an object of token ids and numbers")
+    for token_id, bias in value.items():
+        if not (isinstance(token_id, str) and _TOKEN_ID.fullmatch(token_id)):
+            raise PydanticCustomError(
+                "logit_bias", "{key} is no token id; wanted digits", {"key": repr(token_id)[:TOKEN_ID_SHOWN]}
+            )
+        number = isinstance(bias, int | float) and not isinstance(bias, bool)
+        if not (number and abs(bias) <= BIAS_LIMIT):
+            raise PydanticCustomError(
+                "logit_bias",
+                "the bias of token {token} is out of range; wanted a number from {low} to {high}",
+                {"token": token_id, "low": f"{-BIAS_LIMIT:g}", "high": f"{BIAS_LIMIT:g}"},
+            )
+    return {int(token_id): float(bias) for token_id, bias in value.items()}
+
+
 def _parts(value: object) -> object:
     if isinstance(value, str):
         return [{"type": "text", "text": value}]
@@ -72,6 +105,10 @@ def _parts(value: object) -> object:
 
 
 WireToggle: TypeAlias = Annotated[bool | float, BeforeValidator(_toggle)]
+WireBiases: TypeAlias = Annotated[
+    dict[int, float], BeforeValidator(_biases, json_schema_input_type=dict[str, float] | None)
+]
+Penalty: TypeAlias = Annotated[float, Field(ge=-PENALTY_LIMIT, le=PENALTY_LIMIT)]
 WithoutEffect: TypeAlias = Annotated[Any, Field(description="Accepted; it changes no token.")]
 
 
@@ -129,10 +166,23 @@ class ChatCompletionRequest(_Wire):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0, lt=2**31)
-    """0 for no limit. An extension; OpenAI's API has none."""
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: WireBiases = {}
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=TOP_LOGPROBS_LIMIT)
+    """Together with `logprobs` only."""
     seed: int | None = Field(default=None, ge=-SEED_LIMIT, lt=SEED_LIMIT)
     stop: Annotated[list[str], BeforeValidator(_stops, json_schema_input_type=str | list[str] | None)] = []
+
+    # Extensions, named as other open servers name them.
+    top_k: int | None = Field(default=None, ge=0, lt=2**31)
+    """0 for no limit."""
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    """0 for no limit."""
+    repetition_penalty: float | None = Field(default=None, ge=REPETITION_LEAST, le=REPETITION_MOST)
+    ignore_eos: bool | None = None
+    min_tokens: int | None = Field(default=None, ge=0)
 
     user: WithoutEffect = None
     metadata: WithoutEffect = None
@@ -144,11 +194,6 @@ class ChatCompletionRequest(_Wire):
     parallel_tool_calls: WithoutEffect = None
 
     n: Annotated[Any, _only(1)] = None
-    logprobs: Annotated[Any, _only(False)] = None
-    top_logprobs: Annotated[Any, _only(0)] = None
-    presence_penalty: Annotated[Any, _only(0)] = None
-    frequency_penalty: Annotated[Any, _only(0)] = None
-    logit_bias: Annotated[Any, _only({})] = None
     response_format: Annotated[Any, _only({"type": "text"})] = None
     modalities: Annotated[Any, _only(["text"])] = None
     tools: Annotated[Any, _only([])] = None
@@ -166,6 +211,15 @@ class ChatCompletionRequest(_Wire):
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
             raise PydanticCustomError("limits", "max_tokens and max_completion_tokens differ; send one of them")
+        least, most = self.min_tokens or 0, next(iter(limits), None)
+        if most is not None and least > most:
+            raise PydanticCustomError(
+                "min_tokens",
+                "min_tokens is {least}; wanted at most max_tokens ({most})",
+                {"least": least, "most": most},
+            )
+        if self.top_logprobs and not self.logprobs:
+            raise PydanticCustomError("top_logprobs", "top_logprobs: allowed with logprobs=true only")
         if self.stream_options is not None and not self.stream:
             raise PydanticCustomError("stream_options", "stream_options: allowed with stream=true only")
         return self
@@ -182,11 +236,20 @@ class ChatCompletionRequest(_Wire):
             model=self.model,
             messages=tuple(message.turn() for message in self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            top_k=self.top_k or 0,
-            seed=self.seed,
+            min_tokens=self.min_tokens or 0,
+            ignore_eos=bool(self.ignore_eos),
             stop=tuple(self.stop),
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_k=self.top_k or 0,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            min_p=self.min_p or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
+            logit_bias=self.logit_bias,
+            seed=self.seed,
+            logprobs=bool(self.logprobs),
+            top_logprobs=self.top_logprobs or 0,
             toggles=dict(options.breakers),
             profile=options.profile,
         )

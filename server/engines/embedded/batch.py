@@ -27,11 +27,18 @@ class Work:
     token_ids: Sequence[int]
     wants_logits: bool
     """Whether the last token's logits are needed."""
+    wants_all_logits: bool = False
+    """Whether every token's are."""
 
     @property
     def end(self) -> int:
         """Position after the last token."""
         return self.start + len(self.token_ids)
+
+    @property
+    def logit_rows(self) -> int:
+        """Rows of logits that a forward gives it."""
+        return len(self.token_ids) if self.wants_all_logits else int(self.wants_logits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +158,9 @@ def _spans(prefill: Sequence[Work], offset: int) -> tuple[Span, ...]:
 
 
 def _logit_rows(decode: Sequence[Work], spans: Sequence[Span], prefill: Sequence[Work]) -> list[int]:
-    ends = [span.offset + span.length - 1 for span, work in zip(spans, prefill, strict=True) if work.wants_logits]
-    return [*range(len(decode)), *ends]
+    ends = [span.offset + span.length for span in spans]
+    wanted = [range(end - work.logit_rows, end) for end, work in zip(ends, prefill, strict=True)]
+    return [*range(len(decode)), *(row for rows in wanted for row in rows)]
 
 
 def _additive(hidden: Tensor, dtype: torch.dtype) -> Tensor:

@@ -20,9 +20,9 @@ from server.engines.base import (
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.replies import ReplyStream
-from server.engines.embedded.sampler import check_sampling
 from server.engines.embedded.sequence import RunningRequest
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
+from server.engines.limits import check_sampling
 
 
 class EmbeddedEngine:
@@ -133,14 +133,21 @@ class EmbeddedEngine:
         Raises:
             RequestRefusedError: the message names what was found and what was wanted.
         """
-        prompt = request.prompt_token_ids
-        if not 0 < len(prompt) < self._info.max_model_len:
+        prompt, sampling, limit = request.prompt_token_ids, request.sampling, self._info.max_model_len
+        # Where there is a reply, it needs room for one token at least.
+        longest = limit if sampling.max_tokens == 0 else limit - 1
+        if not 0 < len(prompt) <= longest:
             raise RequestRefusedError(
-                f"the prompt has {len(prompt)} tokens; wanted 1 to {self._info.max_model_len - 1} "
-                f"(this model holds {self._info.max_model_len}, the reply included)"
+                f"the prompt has {len(prompt)} tokens; wanted 1 to {longest} "
+                f"(this model holds {limit}, the reply included)"
             )
         self._check_tokens(prompt, "prompt")
-        check_sampling(request.sampling)
+        check_sampling(sampling, vocab=self._vocab)
+        room = limit - len(prompt)
+        if sampling.min_tokens > room:
+            raise RequestRefusedError(
+                f"min_tokens is {sampling.min_tokens}; this prompt leaves room for {room}", param="min_tokens"
+            )
         start = request.generation_start
         if start is not None and not 0 <= start < len(prompt):
             raise RequestRefusedError(f"generation_start is {start}; wanted 0 to {len(prompt) - 1}")

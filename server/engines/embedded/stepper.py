@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,6 +22,7 @@ from server.engines.embedded.batch import PackedBatch
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.sampler import Choice, choose
 from server.engines.embedded.scheduler import Assignment, Step
+from server.engines.embedded.sequence import RunningRequest
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +145,12 @@ class Stepper:
         return self._kept[2]
 
     def _choose(self, assignments: Sequence[Assignment], logits: Float[Tensor, "row vocab"]) -> list[Outcome]:
+        failures: dict[RunningRequest, RequestFailedError] = {}
+        if any(a.work.wants_all_logits for a in assignments):
+            failures = _score_prompts(assignments, logits)
+            logits = logits[_last_rows(assignments)]
         wanting = [a for a in assignments if a.work.wants_logits]
-        outcomes = [Outcome(a, None) for a in assignments if not a.work.wants_logits]
+        outcomes = [Outcome(a, None, failures.get(a.request)) for a in assignments if not a.work.wants_logits]
         choosers = [a.request.chooser for a in wanting]
         if self._packing is Packing.TOGETHER:
             choices = choose(logits, choosers) if wanting else []
@@ -152,6 +158,31 @@ class Stepper:
             # Row by row: a vectorised reduction may round differently with another number of rows.
             choices = [choose(logits[i : i + 1], [chooser])[0] for i, chooser in enumerate(choosers)]
         for assignment, choice in zip(wanting, choices, strict=True):
-            error = None if choice is not None else RequestFailedError("the model gave logits that are not finite")
+            error = failures.get(assignment.request)
+            if choice is None:
+                error = RequestFailedError("the model gave logits that are not finite")
             outcomes.append(Outcome(assignment, choice, error))
         return outcomes
+
+
+def _score_prompts(
+    assignments: Sequence[Assignment], logits: Float[Tensor, "row vocab"]
+) -> dict[RunningRequest, RequestFailedError]:
+    """Let requests that want their prompt scored read their rows; whom that failed, and why."""
+    failures: dict[RunningRequest, RequestFailedError] = {}
+    row = 0
+    for assignment in assignments:
+        work = assignment.work
+        if work.wants_all_logits:
+            try:
+                assignment.request.score_prompt(work, logits[row : row + work.logit_rows])
+            except RequestFailedError as error:
+                failures[assignment.request] = error
+        row += work.logit_rows
+    return failures
+
+
+def _last_rows(assignments: Sequence[Assignment]) -> list[int]:
+    """Where among all rows of logits the last one of each request that wants a token lies."""
+    ends = accumulate(a.work.logit_rows for a in assignments)
+    return [end - 1 for end, a in zip(ends, assignments, strict=True) if a.work.wants_logits]

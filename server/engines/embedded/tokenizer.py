@@ -13,7 +13,8 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from server.engines.base import RequestRefusedError
+from server.engines.base import RequestRefusedError, TokenPiece
+from server.engines.embedded.pieces import TokenPieces
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -25,6 +26,7 @@ class HuggingFaceTokenizer:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._pieces = TokenPieces(tokenizer)
         controls = _control_tokens(tokenizer)
         self._control_ids = frozenset(controls)
         # Longest first: one control token's text may begin with another's.
@@ -80,6 +82,10 @@ class HuggingFaceTokenizer:
             return str(backend.decode(token_ids, skip_special_tokens=True))
         text = self._tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return str(text)
+
+    def piece(self, token_id: int) -> TokenPiece:
+        """What one token stands for."""
+        return self._pieces.piece(token_id)
 
     def _encode_rendered(self, messages: Sequence[dict[str, str]]) -> list[int]:
         """Render with a mark in place of each control text that a message holds, and encode around the marks."""

@@ -43,6 +43,12 @@ NEARLY = st.fixed_dictionaries(
         "stream": st.booleans() | ANY_JSON,
         "stream_options": ANY_JSON | st.fixed_dictionaries({"include_usage": st.booleans()}),
         "stop": ANY_JSON,
+        "logprobs": st.booleans(),
+        "top_logprobs": st.integers(-1, 21),
+        "logit_bias": st.dictionaries(
+            st.integers(-1, 10**10).map(str) | st.text(), st.floats() | ANY_JSON, max_size=3
+        ),
+        "min_tokens": st.integers(),
         "seed": st.integers(),
         "max_tokens": st.integers(),
         "temperature": st.floats(),

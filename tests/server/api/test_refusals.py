@@ -98,11 +98,8 @@ def test_an_unknown_model_is_a_404_with_the_served_names(http: httpx.Client) -> 
     ("name", "value"),
     [
         ("n", 2),
-        ("logprobs", True),
         ("tools", [{"type": "function"}]),
         ("response_format", {"type": "json_object"}),
-        ("presence_penalty", 0.5),
-        ("logit_bias", {"5": 1}),
         ("audio", {}),
     ],
 )
@@ -121,6 +118,17 @@ def test_a_parameter_that_is_not_served_is_refused_by_name(http: httpx.Client, n
         ("tool_choice", "none"),
         ("response_format", {"type": "text"}),
         ("presence_penalty", 0.0),
+        ("presence_penalty", None),
+        ("frequency_penalty", -2),
+        ("repetition_penalty", 1.2),
+        ("min_p", 0.05),
+        ("logit_bias", None),
+        ("logit_bias", {}),
+        ("logit_bias", {"5": 1, "6": -100.0}),
+        ("logprobs", True),
+        ("top_logprobs", 0),
+        ("ignore_eos", True),
+        ("min_tokens", 5),
         ("user", "someone"),
         ("metadata", {"a": "b"}),
         ("store", True),
@@ -149,6 +157,26 @@ def test_what_changes_nothing_or_is_served_is_accepted(http: httpx.Client, name:
         ("top_k", -1),
         ("max_tokens", 0),
         ("max_tokens", 1.5),
+        ("min_p", -0.1),
+        ("min_p", 1.1),
+        ("presence_penalty", 2.1),
+        ("presence_penalty", "1"),
+        ("frequency_penalty", -2.1),
+        ("repetition_penalty", 0),
+        ("repetition_penalty", 101),
+        ("logit_bias", [5, 1]),
+        ("logit_bias", {"5": 100.5}),
+        ("logit_bias", {"5": True}),
+        ("logit_bias", {"5": "1"}),
+        ("logit_bias", {"-5": 1}),
+        ("logit_bias", {"05": 1}),
+        ("logit_bias", {"hello": 1}),
+        ("logprobs", 1),
+        ("logprobs", "true"),
+        ("top_logprobs", 5),
+        ("ignore_eos", 1),
+        ("min_tokens", -1),
+        ("min_tokens", 127),
         ("seed", 2**63),
         ("stop", ""),
         ("stop", ["a"] * 5),
@@ -190,6 +218,38 @@ def test_limits_that_differ_are_refused(http: httpx.Client) -> None:
     assert (
         "max_tokens and max_completion_tokens" in refusal(ask(http, max_tokens=3, max_completion_tokens=4))["message"]
     )
+
+
+@pytest.mark.parametrize("name", ["temperature", "min_p", "presence_penalty", "repetition_penalty"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused_by_name(http: httpx.Client, name: str, number: str) -> None:
+    error = refusal(ask_raw(http, json.dumps(GOOD)[:-1] + f', "{name}": {number}}}'))
+    assert error["message"].startswith(f"{name}: ")
+    assert error["param"] == name
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + "0" * 400])
+def test_a_bias_that_is_no_number_is_refused(http: httpx.Client, number: str) -> None:
+    error = refusal(ask_raw(http, json.dumps(GOOD)[:-1] + f', "logit_bias": {{"5": {number}}}}}'))
+    assert "the bias of token 5 is out of range; wanted a number from -100 to 100" in error["message"]
+    assert error["param"] == "logit_bias"
+
+
+def test_ranges_are_named(http: httpx.Client) -> None:
+    message = refusal(ask(http, frequency_penalty=3))["message"]
+    assert message == "frequency_penalty: Input should be less than or equal to 2 (found 3)"
+    message = refusal(ask(http, logprobs=True, top_logprobs=21))["message"]
+    assert message == "top_logprobs: Input should be less than or equal to 20 (found 21)"
+    assert "'x' is no token id" in refusal(ask(http, logit_bias={"x": 1}))["message"]
+
+
+def test_min_tokens_has_to_fit(http: httpx.Client) -> None:
+    error = refusal(ask(http, min_tokens=5, max_tokens=4))
+    assert "min_tokens is 5; wanted at most max_tokens (4)" in error["message"]
+    error = refusal(ask(http, min_tokens=126))
+    # 128 tokens of context; the prompt has one a character and one for the template.
+    assert error["message"] == "min_tokens is 126; this prompt leaves room for 125"
+    assert error["param"] == "min_tokens"
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "null", '"x"', '{"model": "\\ud800"}', "[" * 5000, b"\xff\xfe"])

@@ -102,6 +102,28 @@ def test_stop_strings_across_borders(stops: tuple[str, ...], chunks: list[str], 
     assert shown == wanted
 
 
+@pytest.mark.parametrize(
+    ("stops", "early", "late", "wanted"),
+    [
+        (("END",), ["an END", " "], ["END"], "an END "),
+        (("END",), ["some E"], ["ND more"], "some "),
+        (("END",), ["some END"], [" more"], "some END more"),
+        (("xyz", "y"), ["axy"], ["a", "y!"], "axya"),
+        (("xyz", "y"), ["axy"], ["z"], "a"),
+        (("aa",), ["aa"], ["a"], "a"),
+        (("ab", "b"), ["a"], ["b"], ""),
+    ],
+)
+def test_stop_strings_that_end_too_early_pass(
+    stops: tuple[str, ...], early: list[str], late: list[str], wanted: str
+) -> None:
+    matcher = StopMatcher(stops)
+    shown = "".join(matcher.push(text, may_stop=False) for text in early)
+    assert not matcher.stopped
+    shown += "".join(matcher.push(text) for text in late)
+    assert shown + matcher.flush() == wanted
+
+
 def test_text_is_held_back_only_while_it_may_begin_a_stop_string() -> None:
     matcher = StopMatcher(["STOP"])
     assert [matcher.push(c) for c in "a STO P"] == ["a", " ", "", "", "", "STO ", "P"]

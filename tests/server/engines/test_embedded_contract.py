@@ -1,10 +1,11 @@
-"""The embedded engine keeps the contract of engines."""
+"""The embedded engine keeps the contracts of engines and of sampling."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from engine_contract import EngineContract
+from sampling_contract import SamplingContract
 from tiny import tiny_model
 from tiny_tokenizer import tiny_tokenizer
 
@@ -13,7 +14,7 @@ from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embe
 from server.engines.embedded.engine import EmbeddedEngine
 
 
-class TestEmbeddedEngine(EngineContract):
+class _Builds:
     def build(
         self,
         model_type: str,
@@ -37,3 +38,11 @@ class TestEmbeddedEngine(EngineContract):
                 drain_seconds=0.0,
             )
         )
+
+
+class TestEmbeddedEngine(_Builds, EngineContract):
+    pass
+
+
+class TestEmbeddedSampling(_Builds, SamplingContract):
+    pass

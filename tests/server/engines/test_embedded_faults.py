@@ -30,6 +30,20 @@ def poison(_module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Ten
     return output.masked_fill((args[0] == POISONS)[..., None], float("nan"))
 
 
+def poison_last_layer(model: PreTrainedModel) -> None:
+    """NaN where the poison is, after all attention: no other token sees it."""
+    seen: list[torch.Tensor] = []
+
+    def read(_module: nn.Module, args: tuple[torch.Tensor, ...], _output: torch.Tensor) -> None:
+        seen[:] = [args[0] == POISONS]
+
+    def spoil(_module: nn.Module, _args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return output.masked_fill(seen[0][..., None], float("nan"))
+
+    model.get_input_embeddings().register_forward_hook(read)
+    model.model.layers[-1].register_forward_hook(spoil)
+
+
 def never_say_culprits(model: PreTrainedModel) -> None:
     """Greedy replies avoid the two: a logit of 0 is never the best of a hundred random ones."""
     with torch.no_grad():
@@ -87,6 +101,24 @@ async def test_only_the_culprit_fails(culprit: int, message: str, deterministic:
         assert engine.stats().running == 0
     for f, w in zip(found, wanted, strict=True):
         assert_same(f, w, bitwise=deterministic)
+
+
+async def test_a_prompt_that_cannot_be_scored_fails_alone() -> None:
+    """The last layer gives NaN for one token: the reply knows nothing of it, but the prompt's scores would."""
+    good = request(clean(9), max_tokens=30)
+    poisoned = (*clean(5), POISONS, *clean(20))
+    for budget in (512, 7):
+        engine = build(faulty=False, prefill_budget=budget, bundles=False)
+        poison_last_layer(engine._loop._executor.model)
+        async with running(engine):
+            wanted = await reply(engine, good)
+            assert (await reply(engine, request(poisoned, max_tokens=3))).finish_reason is not None
+            going = asyncio.create_task(reply(engine, good))
+            for tokens in (0, 3):
+                with pytest.raises(RequestFailedError, match="logits that are not finite"):
+                    await reply(engine, request(poisoned, max_tokens=tokens, prompt_logprobs=1))
+            assert_same(await going, wanted, bitwise=False)
+            assert engine.stats().running == 0
 
 
 async def test_a_culprit_in_the_middle_of_a_reply_fails_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,10 @@ from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from server.engines.base import RequestRefusedError, SamplingParams
-from server.engines.embedded.sampler import CANDIDATES, TokenChooser, check_sampling, choose, draw_tokens
+from server.engines.embedded.filters import CANDIDATES, draw_tokens
+from server.engines.embedded.logprobs import score_tokens
+from server.engines.embedded.sampler import TokenChooser, choose
+from server.engines.limits import check_sampling
 
 GRID = 4000
 VOCAB = 500
@@ -148,6 +152,88 @@ def test_drawn_choices_follow_the_distribution() -> None:
     assert float(((counts - expected) ** 2 / expected).sum()) < 16.3
 
 
-def test_infinite_temperature_is_refused() -> None:
-    with pytest.raises(RequestRefusedError, match="temperature is inf"):
-        check_sampling(SamplingParams(max_tokens=1, temperature=float("inf")))
+def test_the_likeliest_tokens_are_named_as_the_model_sees_them() -> None:
+    """Whatever the rules, and only where asked; the chosen token's own value is the same to the bit."""
+    logits = random_logits(2.0, rows=4)
+    before = logits.clone()
+    rules = [
+        SamplingParams(max_tokens=1, temperature=0, top_logprobs=3),
+        SamplingParams(max_tokens=1, temperature=5.0, top_k=2, logit_bias={7: 80.0}, top_logprobs=20),
+        SamplingParams(max_tokens=1, repetition_penalty=3.0, min_p=0.5),
+        SamplingParams(max_tokens=1, temperature=0, presence_penalty=2.0, top_logprobs=1),
+    ]
+    choices = choose(logits, [TokenChooser(r, prompt=range(50)) for r in rules])
+    assert torch.equal(logits, before)
+    own = before.log_softmax(-1)
+    for row, (choice, params) in enumerate(zip(choices, rules, strict=True)):
+        best, tokens = own[row].topk(params.top_logprobs)
+        assert [t.token_id for t in choice.top] == tokens.tolist()
+        assert [t.logprob for t in choice.top] == pytest.approx(best.tolist(), abs=1e-5)
+    assert choices[1].token_id == 7
+    assert choices[1].logprob == pytest.approx(float(own[1, 7]), abs=1e-5)
+    assert choices[0].logprob == choices[0].top[0].logprob
+
+
+def test_fewer_tokens_than_asked_for_are_all_named() -> None:
+    choice = choose(torch.zeros(1, 4), [TokenChooser(SamplingParams(max_tokens=1, top_logprobs=20))])[0]
+    assert sorted(t.token_id for t in choice.top) == [0, 1, 2, 3]
+    assert [t.logprob for t in choice.top] == pytest.approx([-math.log(4)] * 4)
+
+
+def test_given_tokens_are_scored_and_rows_that_are_not_finite_refuse() -> None:
+    logits = random_logits(2.0, rows=3)
+    own = logits.log_softmax(-1)
+    scored = score_tokens(logits, [4, 5, 6], 2)
+    assert [s.token_id for s in scored] == [4, 5, 6]
+    wanted = [float(own[row, token]) for row, token in enumerate((4, 5, 6))]
+    assert [s.logprob for s in scored] == pytest.approx(wanted, abs=1e-5)
+    assert [t.token_id for t in scored[2].top] == own[2].topk(2).indices.tolist()
+    assert score_tokens(logits[:0], [], 2) == []
+    logits[1, 3] = float("nan")
+    assert score_tokens(logits, [4, 5, 6], 2) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": float("inf")}, "temperature is inf; wanted a finite number"),
+        ({"max_tokens": 0}, "max_tokens is 0; wanted at least 1"),
+        ({"max_tokens": -1, "prompt_logprobs": 0}, "max_tokens is -1; wanted at least 0"),
+        ({"min_tokens": -1}, r"min_tokens is -1; wanted 0 to max_tokens \(9\)"),
+        ({"min_tokens": 10}, r"min_tokens is 10; wanted 0 to max_tokens \(9\)"),
+        ({"min_p": -0.1}, r"min_p is -0\.1; wanted 0 \(no limit\) to 1"),
+        ({"min_p": 1.5}, "min_p is 1"),
+        ({"min_p": float("nan")}, "min_p is nan"),
+        ({"presence_penalty": 2.5}, r"presence_penalty is 2\.5; wanted -2 to 2"),
+        ({"frequency_penalty": float("nan")}, "frequency_penalty is nan; wanted -2 to 2"),
+        ({"repetition_penalty": 0.0}, r"repetition_penalty is 0\.0; wanted 0\.01 to 100 \(1: none\)"),
+        ({"repetition_penalty": float("inf")}, "repetition_penalty is inf"),
+        ({"top_logprobs": 21}, "top_logprobs is 21; wanted 0 to 20"),
+        ({"prompt_logprobs": -1}, "prompt_logprobs is -1; wanted 0 to 20"),
+        ({"logit_bias": {50: 1.0}}, "logit_bias names token 50; wanted 0 to 49"),
+        ({"logit_bias": {-1: 1.0}}, "logit_bias names token -1"),
+        ({"logit_bias": {7: 100.5}}, r"logit_bias of token 7 is 100\.5; wanted -100 to 100"),
+        ({"logit_bias": {7: float("nan")}}, "logit_bias of token 7 is nan"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused_by_name(changes: dict[str, object], message: str) -> None:
+    params = SamplingParams(**{"max_tokens": 9} | changes)
+    with pytest.raises(RequestRefusedError, match=message) as refused:
+        check_sampling(params, vocab=50)
+    assert refused.value.param in changes
+
+
+def test_the_ends_of_the_ranges_can_be_sampled() -> None:
+    ends = {
+        "presence_penalty": (-2, 2.0),
+        "frequency_penalty": (-2.0, 2),
+        "repetition_penalty": (0.01, 100),
+        "min_p": (0, 1),
+    }
+    for end in (0, 1):
+        changes = {name: values[end] for name, values in ends.items()}
+        params = SamplingParams(
+            max_tokens=1, min_tokens=end, top_logprobs=20 * end, logit_bias={49: 100 - 200 * end}, **changes
+        )
+        check_sampling(params, vocab=50)
+    check_sampling(SamplingParams(max_tokens=0, prompt_logprobs=20), vocab=50)
