@@ -176,7 +176,9 @@ class SamplingContract:
         async with running(self.build(model_type, bundles, deterministic=True, slots=6)) as engine:
             alone = [await chunks_of(engine, r) for r in wanted]
             together = await asyncio.gather(*[chunks_of(engine, r) for r in wanted])
-        assert list(together) == alone
+        for found, expected in zip(together, alone, strict=True):
+            # The second time prompts come out of the prefix cache, to the bit.
+            assert [replace(chunk, cached_tokens=0) for chunk in found] == expected
 
     async def test_end_tokens_wait_for_min_tokens(self, model_type: str) -> None:
         """On a model that would end at once."""

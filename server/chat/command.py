@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from breakers.plan import Plan
-from server.engines.base import GenerationRequest
+from server.engines.base import GenerationChunk, GenerationRequest
 from server.policy.planner import Toggle
 from server.policy.profiles import Profile
+
+SEED_LIMIT = 2**63
+"""Seeds are below this, and at least its negative."""
+REPLIES_LIMIT = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,10 @@ class ChatCommand:
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+    replies: int = 1
+    """Replies to the same conversation, each drawn on its own."""
     seed: int | None = None
+    """Of the first reply; each next one has the next seed."""
     logprobs: bool = False
     """Whether the response says how likely each token was."""
     top_logprobs: int = 0
@@ -57,6 +64,28 @@ class PreparedChat:
     @property
     def prompt_tokens(self) -> int:
         return len(self.request.prompt_token_ids)
+
+    def requests(self) -> list[GenerationRequest]:
+        """One for each reply. They begin alike, so the engine computes their prompt once."""
+        return [self.request, *(self._another(index) for index in range(1, self.command.replies))]
+
+    def _another(self, index: int) -> GenerationRequest:
+        seed = self.command.seed
+        if seed is not None:
+            seed = (seed + index + SEED_LIMIT) % (2 * SEED_LIMIT) - SEED_LIMIT
+        return replace(
+            self.request,
+            request_id=f"{self.request.request_id}-{index}",
+            sampling=replace(self.request.sampling, seed=seed),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyPiece:
+    """What is new in one of a request's replies."""
+
+    index: int
+    chunk: GenerationChunk
 
 
 @dataclass(slots=True)

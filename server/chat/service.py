@@ -12,12 +12,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from breakers.scoring import ScoredReply
-from server.chat.command import ChatCommand, PreparedChat, RequestClock
+from server.chat.command import ChatCommand, PreparedChat, ReplyPiece, RequestClock
+from server.chat.merging import merged
 from server.chat.report import AppliedReport, Report
 from server.engines.base import (
     Engine,
     EngineOverloadedError,
-    GenerationChunk,
     GenerationRequest,
     RequestRefusedError,
     SamplingParams,
@@ -73,20 +73,23 @@ class ChatService:
         )
         return PreparedChat(command=command, request=request, harm_potential=potentials or {})
 
-    async def run(self, prepared: PreparedChat, clock: RequestClock) -> AsyncGenerator[GenerationChunk, None]:
-        """The reply in pieces. Closing the iterator cancels the request and frees its slot.
+    async def run(self, prepared: PreparedChat, clock: RequestClock) -> AsyncGenerator[ReplyPiece, None]:
+        """The replies in pieces, as they come. Closing the iterator cancels the request and frees its slots.
 
         Raises:
-            EngineError: as `Engine.generate`.
+            EngineError: as `Engine.generate`; one failed reply fails the request.
         """
-        text: list[str] = []
+        requests = prepared.requests()
+        texts: list[list[str]] = [[] for _ in requests]
+        clocks = [clock, *(RequestClock(arrived=clock.arrived) for _ in requests[1:])]
         self._metrics.prompt_taken(prepared.prompt_tokens)
-        async with aclosing(_generator(self._engine, prepared.request)) as chunks:
-            async for chunk in chunks:
-                self._count(chunk, clock)
-                text.append(chunk.text)
-                yield chunk
-        self._offer(prepared, "".join(text))
+        async with aclosing(merged([self._engine.generate(request) for request in requests])) as pieces:
+            async for piece in pieces:
+                self._count(piece, clocks[piece.index])
+                texts[piece.index].append(piece.chunk.text)
+                yield piece
+        for text in texts:
+            self._offer(prepared, "".join(text))
 
     def report(self, prepared: PreparedChat, tokens_steered: int) -> Report:
         """What the response says about this request: exactly the plan that the engine got."""
@@ -162,13 +165,14 @@ class ChatService:
         self._metrics.classified(potentials, time.perf_counter() - began)
         return potentials
 
-    def _count(self, chunk: GenerationChunk, clock: RequestClock) -> None:
+    def _count(self, piece: ReplyPiece, clock: RequestClock) -> None:
         seconds = clock.lap()
-        if seconds is None:
-            self._metrics.prompt_reused(chunk.cached_tokens)
-            self._metrics.first_tokens(len(chunk.token_ids), clock.elapsed())
-        else:
-            self._metrics.more_tokens(len(chunk.token_ids), seconds)
+        if seconds is not None:
+            self._metrics.more_tokens(len(piece.chunk.token_ids), seconds)
+            return
+        if piece.index == 0:
+            self._metrics.prompt_reused(piece.chunk.cached_tokens)
+        self._metrics.first_tokens(len(piece.chunk.token_ids), clock.elapsed())
 
     def _offer(self, prepared: PreparedChat, reply: str) -> None:
         if self._outputs is None:
@@ -191,15 +195,3 @@ def outcome_of(error: BaseException | None) -> Outcome:
     if isinstance(error, ClientGoneError | asyncio.CancelledError | GeneratorExit):
         return Outcome.CANCELLED
     return Outcome.FAILED
-
-
-async def _generator(engine: Engine, request: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
-    # The contract promises an iterator; closing it is what cancels, so its own `aclose` has to run.
-    chunks = engine.generate(request)
-    try:
-        async for chunk in chunks:
-            yield chunk
-    finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()

@@ -72,9 +72,9 @@ class ChoiceLogprobs(_Answer):
 
 
 class Choice(_Answer):
-    """The one reply."""
+    """A reply."""
 
-    index: int = 0
+    index: int
     message: AssistantMessage
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason
@@ -88,7 +88,7 @@ class ChatCompletion(_Answer):
     created: int
     """Seconds since the epoch."""
     model: str
-    choices: tuple[Choice]
+    choices: tuple[Choice, ...]
     usage: Usage
     scalpel: Report
 
@@ -109,9 +109,9 @@ class Delta(_Sparse):
 
 
 class ChunkChoice(_Answer):
-    """A piece of the one reply."""
+    """A piece of a reply."""
 
-    index: int = 0
+    index: int
     delta: Delta
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason | None = None

@@ -25,7 +25,7 @@ from server.api.chat.logprobs import choice_logprobs
 from server.api.chat.wire import ChatCompletionRequest
 from server.api.connection import EventStream
 from server.api.errors import describe
-from server.chat.command import PreparedChat, RequestClock
+from server.chat.command import PreparedChat, ReplyPiece, RequestClock
 from server.chat.report import Report
 from server.chat.service import ChatService
 from server.engines.base import FinishReason, GenerationChunk, RequestFailedError
@@ -51,20 +51,25 @@ class Exchange:
             RequestError, EngineError: as the service.
         """
         prepared = await self._service.prepare(self._wire.command())
-        async with aclosing(self._service.run(prepared, self._clock)) as run:
-            chunks = [chunk async for chunk in run]
-        finish = _finish_reason(chunks[-1] if chunks else None)
-        message = AssistantMessage(content="".join(chunk.text for chunk in chunks))
+        replies: list[list[GenerationChunk]] = [[] for _ in range(prepared.command.replies)]
+        async with aclosing(self._service.run(prepared, self._clock)) as pieces:
+            async for piece in pieces:
+                replies[piece.index].append(piece.chunk)
+        choices = tuple(self._choice(index, chunks) for index, chunks in enumerate(replies))
+        tokens = sum(len(chunk.token_ids) for chunks in replies for chunk in chunks)
         return ChatCompletion(
             id=prepared.request.request_id,
             created=self._created,
             model=self._wire.model,
-            choices=(Choice(message=message, logprobs=self._logprobs(chunks), finish_reason=finish),),
-            usage=Usage.of(
-                prepared.prompt_tokens, sum(len(chunk.token_ids) for chunk in chunks), chunks[-1].cached_tokens
-            ),
-            scalpel=self._service.report(prepared, chunks[-1].tokens_steered),
+            choices=choices,
+            usage=Usage.of(prepared.prompt_tokens, tokens, replies[0][-1].cached_tokens),
+            scalpel=self._service.report(prepared, sum(chunks[-1].tokens_steered for chunks in replies)),
         )
+
+    def _choice(self, index: int, chunks: Sequence[GenerationChunk]) -> Choice:
+        finish = _finish_reason(chunks[-1] if chunks else None)
+        message = AssistantMessage(content="".join(chunk.text for chunk in chunks))
+        return Choice(index=index, message=message, logprobs=self._logprobs(chunks), finish_reason=finish)
 
     async def stream(self) -> EventStream:
         """The response of a request that streams; waits for the first piece, so that what is refused before it
@@ -74,24 +79,24 @@ class Exchange:
             RequestError, EngineError: as the service.
         """
         prepared = await self._service.prepare(self._wire.command())
-        chunks = self._service.run(prepared, self._clock)
+        pieces = self._service.run(prepared, self._clock)
         try:
-            first = await anext(chunks)
+            first = await anext(pieces)
         except StopAsyncIteration:
             raise RequestFailedError("the engine ended the reply before it began") from None
         failures: list[Exception] = []
 
         async def finish(ended_with: BaseException | None) -> None:
-            await chunks.aclose()
+            await pieces.aclose()
             self._service.ended(self._clock, failures[0] if failures else ended_with)
 
-        return EventStream(self._events(prepared, first, chunks, failures), finish)
+        return EventStream(self._events(prepared, first, pieces, failures), finish)
 
     async def _events(
         self,
         prepared: PreparedChat,
-        first: GenerationChunk,
-        rest: AsyncGenerator[GenerationChunk, None],
+        first: ReplyPiece,
+        rest: AsyncGenerator[ReplyPiece, None],
         failures: list[Exception],
     ) -> AsyncGenerator[bytes, None]:
         try:
@@ -105,21 +110,30 @@ class Exchange:
             yield f"data: {json.dumps(describe(failure).body())}\n\n".encode()
 
     async def _reply(
-        self, prepared: PreparedChat, first: GenerationChunk, rest: AsyncGenerator[GenerationChunk, None]
+        self, prepared: PreparedChat, first: ReplyPiece, rest: AsyncGenerator[ReplyPiece, None]
     ) -> AsyncGenerator[bytes, None]:
-        report = self._service.report(prepared, first.tokens_steered)
-        yield self._chunk(prepared, Delta(role="assistant", content=""), scalpel=report)
-        last, tokens = first, len(first.token_ids)
-        if self._shows(first):
-            yield self._chunk(prepared, Delta(content=first.text), logprobs=self._logprobs([first]))
-        async for last in rest:
-            tokens += len(last.token_ids)
-            if self._shows(last):
-                yield self._chunk(prepared, Delta(content=last.text), logprobs=self._logprobs([last]))
-        report = self._service.report(prepared, last.tokens_steered)
-        yield self._chunk(prepared, Delta(), finish=_finish_reason(last), scalpel=report)
+        last: dict[int, GenerationChunk] = {}
+        tokens = cached = finished = 0
+        async for piece in _chained(first, rest):
+            index, chunk = piece.index, piece.chunk
+            if index not in last:
+                # In the first event of all: what a client wants to know of the plan before it reads on.
+                report = None if last else self._service.report(prepared, chunk.tokens_steered)
+                cached = chunk.cached_tokens if index == 0 else cached
+                yield self._chunk(prepared, index, Delta(role="assistant", content=""), scalpel=report)
+            last[index] = chunk
+            tokens += len(chunk.token_ids)
+            if self._shows(chunk):
+                yield self._chunk(prepared, index, Delta(content=chunk.text), logprobs=self._logprobs([chunk]))
+            if chunk.finish_reason is not None:
+                finished += 1
+                steered = sum(c.tokens_steered for c in last.values())
+                report = self._service.report(prepared, steered) if finished == prepared.command.replies else None
+                yield self._chunk(prepared, index, Delta(), finish=chunk.finish_reason, scalpel=report)
+        if finished < prepared.command.replies:
+            _finish_reason(None)
         if self._wire.include_usage:
-            yield self._usage(prepared, tokens, last.cached_tokens)
+            yield self._usage(prepared, tokens, cached)
 
     def _shows(self, chunk: GenerationChunk) -> bool:
         """Whether there is anything to send: text may lag behind the tokens that are reported."""
@@ -134,6 +148,7 @@ class Exchange:
     def _chunk(
         self,
         prepared: PreparedChat,
+        index: int,
         delta: Delta,
         *,
         logprobs: ChoiceLogprobs | None = None,
@@ -144,7 +159,7 @@ class Exchange:
             id=prepared.request.request_id,
             created=self._created,
             model=self._wire.model,
-            choices=(ChunkChoice(delta=delta, logprobs=logprobs, finish_reason=finish),),
+            choices=(ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=finish),),
             scalpel=scalpel,
         )
         return _event(chunk)
@@ -159,6 +174,12 @@ class Exchange:
                 usage=usage,
             )
         )
+
+
+async def _chained(first: ReplyPiece, rest: AsyncGenerator[ReplyPiece, None]) -> AsyncGenerator[ReplyPiece, None]:
+    yield first
+    async for piece in rest:
+        yield piece
 
 
 def _event(body: BaseModel) -> bytes:

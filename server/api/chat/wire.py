@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from server.chat.command import ChatCommand
+from server.chat.command import REPLIES_LIMIT, SEED_LIMIT, ChatCommand
 from server.engines.limits import (
     BIAS_LIMIT,
     PENALTY_LIMIT,
@@ -20,7 +20,6 @@ from server.engines.limits import (
 from server.policy.planner import Toggle
 from server.policy.profiles import Profile
 
-SEED_LIMIT = 2**63
 STOP_LIMIT = 4
 STOP_LENGTH = 256
 MESSAGES_LIMIT = 4096
@@ -172,6 +171,8 @@ class ChatCompletionRequest(_Wire):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=TOP_LOGPROBS_LIMIT)
     """Together with `logprobs` only."""
+    n: int | None = Field(default=None, ge=1, le=REPLIES_LIMIT)
+    """Replies to the same conversation."""
     seed: int | None = Field(default=None, ge=-SEED_LIMIT, lt=SEED_LIMIT)
     stop: Annotated[list[str], BeforeValidator(_stops, json_schema_input_type=str | list[str] | None)] = []
 
@@ -193,7 +194,6 @@ class ChatCompletionRequest(_Wire):
     prompt_cache_retention: WithoutEffect = None
     parallel_tool_calls: WithoutEffect = None
 
-    n: Annotated[Any, _only(1)] = None
     response_format: Annotated[Any, _only({"type": "text"})] = None
     modalities: Annotated[Any, _only(["text"])] = None
     tools: Annotated[Any, _only([])] = None
@@ -247,6 +247,7 @@ class ChatCompletionRequest(_Wire):
             frequency_penalty=self.frequency_penalty or 0.0,
             repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
             logit_bias=self.logit_bias,
+            replies=self.n or 1,
             seed=self.seed,
             logprobs=bool(self.logprobs),
             top_logprobs=self.top_logprobs or 0,

@@ -97,7 +97,6 @@ def test_an_unknown_model_is_a_404_with_the_served_names(http: httpx.Client) -> 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("n", 2),
         ("tools", [{"type": "function"}]),
         ("response_format", {"type": "json_object"}),
         ("audio", {}),

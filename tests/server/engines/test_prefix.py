@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from breakers.bank import BankEntry, Scope
 from breakers.interventions import SteeringVector
 from breakers.plan import AppliedStrength, Plan, Reason
 from breakers.sites import Component, Site
-from server.engines.base import GenerationChunk, GenerationRequest, RequestFailedError
+from server.engines.base import GenerationChunk, GenerationRequest, RequestFailedError, SamplingParams
 from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embedded_engine
 from server.engines.embedded.cache import SlotCache
 from server.engines.embedded.engine import EmbeddedEngine
@@ -265,6 +266,15 @@ async def test_a_failed_request_leaves_nothing_behind() -> None:
                 await ask(reusing, request(SHARED, {"broken": 16.0}))
         fine = await ask(reusing, request(SHARED))
         assert fine[-1].cached_tokens == 0
+
+
+async def test_a_prompt_that_is_scored_is_computed_anew() -> None:
+    scored = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
+    async with running(engine()) as reusing:
+        before = await ask(reusing, replace(request(SHARED), sampling=scored))
+        after = await ask(reusing, replace(request(SHARED), sampling=scored))
+    assert after[-1].cached_tokens == 0
+    assert len(after[0].prompt_logprobs) == len(before[0].prompt_logprobs) >= len(SHARED) - 1
 
 
 async def test_reuse_can_be_switched_off() -> None:
