@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from server.api.chat.answers import (
     AssistantMessage,
@@ -31,6 +32,9 @@ from server.engines.base import FinishReason, GenerationChunk, RequestFailedErro
 logger = logging.getLogger(__name__)
 
 DONE = b"data: [DONE]\n\n"
+
+_PLACE = "\u0000text\u0000"
+"""Stands where text will be; no model name or request id holds it."""
 
 
 class Exchange:
@@ -93,7 +97,6 @@ class Exchange:
         try:
             async for event in self._reply(prepared, first, rest):
                 yield event
-            yield DONE
         except Exception as failure:  # the status is out: every failure has to become an event
             logger.exception("%s failed in mid-stream", prepared.request.request_id)
             failures.append(failure)
@@ -103,19 +106,33 @@ class Exchange:
     async def _reply(
         self, prepared: PreparedChat, first: GenerationChunk, rest: AsyncGenerator[GenerationChunk, None]
     ) -> AsyncGenerator[bytes, None]:
+        """Events up to [DONE]; those that are known at once go out as one piece, which is one system call."""
+        text_event = self._text_events(prepared)
         report = self._service.report(prepared, first.tokens_steered)
-        yield self._chunk(prepared, Delta(role="assistant", content=""), scalpel=report)
+        piece = self._chunk(prepared, Delta(role="assistant", content=""), scalpel=report) + text_event(first.text)
         last, tokens = first, len(first.token_ids)
-        if first.text:
-            yield self._chunk(prepared, Delta(content=first.text))
-        async for last in rest:
-            tokens += len(last.token_ids)
-            if last.text:
-                yield self._chunk(prepared, Delta(content=last.text))
+        if first.finish_reason is None:
+            yield piece
+            piece = b""
+            async for last in rest:
+                tokens += len(last.token_ids)
+                piece = text_event(last.text)
+                if piece and last.finish_reason is None:
+                    yield piece
         report = self._service.report(prepared, last.tokens_steered)
-        yield self._chunk(prepared, Delta(), finish=_finish_reason(last), scalpel=report)
+        piece += self._chunk(prepared, Delta(), finish=_finish_reason(last), scalpel=report)
         if self._wire.include_usage:
-            yield self._usage(prepared, tokens)
+            piece += self._usage(prepared, tokens)
+        yield piece + DONE
+
+    def _text_events(self, prepared: PreparedChat) -> Callable[[str], bytes]:
+        """Text -> its event, nothing for no text.
+
+        These events differ in their text only, and serialising a model for each would take longer than choosing its
+        token.
+        """
+        before, _, after = self._chunk(prepared, Delta(content=_PLACE)).partition(to_json(_PLACE))
+        return lambda text: before + to_json(text) + after if text else b""
 
     def _chunk(
         self, prepared: PreparedChat, delta: Delta, finish: FinishReason | None = None, scalpel: Report | None = None
