@@ -80,7 +80,7 @@ class ChatService:
         """
         text: list[str] = []
         self._metrics.prompt_taken(prepared.prompt_tokens)
-        async with aclosing(_generator(self._engine, prepared.request)) as chunks:
+        async with aclosing(self._engine.generate(prepared.request)) as chunks:
             async for chunk in chunks:
                 self._count(chunk, clock)
                 text.append(chunk.text)
@@ -171,15 +171,3 @@ def outcome_of(error: BaseException | None) -> Outcome:
     if isinstance(error, ClientGoneError | asyncio.CancelledError | GeneratorExit):
         return Outcome.CANCELLED
     return Outcome.FAILED
-
-
-async def _generator(engine: Engine, request: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
-    # The contract promises an iterator; closing it is what cancels, so its own `aclose` has to run.
-    chunks = engine.generate(request)
-    try:
-        async for chunk in chunks:
-            yield chunk
-    finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
