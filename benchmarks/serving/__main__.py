@@ -49,14 +49,14 @@ QUICK = Options(models=("demo",), clients=(1, 4), rounds=1, requests=4)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the result, print the figures that have targets."""
-    options = _parse(arguments)
+    options = parse_options(arguments)
     try:
         figures: dict[str, float] = {}
         for model in options.models:
             figures |= measure(model, SPECS[model], options)
         shown = " ".join(["python -m benchmarks.serving", *map(shlex.quote, arguments or sys.argv[1:])])
         # A part of the benchmark is for looking at: it must not replace the committed result.
-        folder = None if _is_whole(options) else Path("runs") / "benchmarks"
+        folder = None if is_whole(options) else Path("runs") / "benchmarks"
         result = write_result(NAME, figures=figures, command=shown, packages=PACKAGES, folder=folder)
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -89,7 +89,8 @@ def measure(model: str, spec: ModelSpec, options: Options) -> dict[str, float]:
     return figures_of(model, found)
 
 
-def _is_whole(options: Options) -> bool:
+def is_whole(options: Options) -> bool:
+    """Whether nothing is left out; only then is the result one to commit."""
     return options.rounds >= ROUNDS and replace(options, rounds=ROUNDS) == Options()
 
 
@@ -97,7 +98,8 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _parse(arguments: Sequence[str] | None) -> Options:
+def parse_options(arguments: Sequence[str] | None) -> Options:
+    """The command line as options; exits where it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--models", nargs="+", choices=list(SPECS), default=None)
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=None)

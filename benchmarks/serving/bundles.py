@@ -19,9 +19,9 @@ from breakers.sites import Component, Site
 HEADS = 8
 BREAKERS = 4
 RANK = 4
-VECTOR_NORM = 0.05
+VECTOR_NORM = 0.25
 """Of a steering vector at strength 1, as a share of the square root of d_head."""
-UPDATE_GAIN = 0.5
+UPDATE_GAIN = 1.0
 """Of a breaker at strength 1: about how long its change is, as a share of the activation."""
 _UNWRITTEN = "sha256:" + "0" * 64
 

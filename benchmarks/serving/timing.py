@@ -29,7 +29,7 @@ def check_answers(prepared: Prepared, servers: Mapping[str, RunningServer], repo
     if all(job.plain == job.steered for job in prepared.jobs):
         raise ServedModelError("no plan changes any reply: right answers would not show that plans are applied")
     for name, server in servers.items():
-        _load(prepared, CONTENDERS[name], server, _shares(prepared.jobs, CHECKED_AT_ONCE))
+        _load(prepared, CONTENDERS[name], server, shares(prepared.jobs, CHECKED_AT_ONCE))
         report(f"{prepared.name}: {name} answers as generate does")
 
 
@@ -62,19 +62,19 @@ def run_rounds(
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
                 each = max(1, requests // CONTENDERS[name].share)
-                jobs = _turns(prepared.jobs, count, each)
+                jobs = turns(prepared.jobs, count, each)
                 measured = _load(prepared, CONTENDERS[name], servers[name], jobs)
                 found[count, name].append(measured)
                 report(f"{prepared.name}: {count} clients, {name}: {measured.tokens_per_second:.0f} tokens/s")
     return found
 
 
-def _shares(jobs: Sequence[Job], clients: int) -> list[list[Job]]:
+def shares(jobs: Sequence[Job], clients: int) -> list[list[Job]]:
     """All jobs, dealt out."""
     return [list(jobs[client::clients]) for client in range(min(clients, len(jobs)))]
 
 
-def _turns(jobs: Sequence[Job], clients: int, requests: int) -> list[list[Job]]:
+def turns(jobs: Sequence[Job], clients: int, requests: int) -> list[list[Job]]:
     """`requests` jobs for each client; at any time clients are at different ones as far as there are enough."""
     step = max(1, len(jobs) // clients)
     return [[jobs[(client * step + n) % len(jobs)] for n in range(requests)] for client in range(clients)]
