@@ -23,6 +23,8 @@ PEERS = (SEQUENTIAL, BATCHING)
 PAGE_TOKENS = 256
 PAGES = 64
 BATCH_TOKENS = 512
+START_SECONDS = 600.0
+"""On idle cores a server starts within half a minute; beside other work it may take long, and that is no failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,5 +113,6 @@ def running(names: tuple[str, ...], prepared: Prepared, threads: int) -> Iterato
     with ExitStack() as stack:
         for name in dict.fromkeys(CONTENDERS[name].server for name in names):
             arguments, health = command(name, prepared)
-            servers[name] = stack.enter_context(running_server(name, arguments, health=health, threads=threads))
+            server = running_server(name, arguments, health=health, threads=threads, start_seconds=START_SECONDS)
+            servers[name] = stack.enter_context(server)
         yield {name: servers[CONTENDERS[name].server] for name in names}
