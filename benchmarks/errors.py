@@ -2,7 +2,7 @@
 
 BenchmarkError
   x TargetsError      `targets.toml` or a result file is not in its format
-  x ServedModelError  the server under measurement did not start, or failed a request
+  x ServedModelError  the server under measurement did not start, failed a request, or answered wrongly
 """
 
 
@@ -15,4 +15,4 @@ class TargetsError(BenchmarkError):
 
 
 class ServedModelError(BenchmarkError):
-    """The server under measurement did not start, or failed a request."""
+    """The server under measurement did not start, failed a request, or answered wrongly."""

@@ -1,4 +1,4 @@
-"""The server under measurement: `scalpel serve` as a child process on a free loopback port, asked over HTTP."""
+"""The server under measurement: a child process on a free loopback port, usually `scalpel serve`; asked over HTTP."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _STOP_SECONDS = 30.0
 _REQUEST_SECONDS = 120.0
 _LOG_CHARACTERS = 2000
 _SERVE = "from server.cli import main; main()"
+SCALPEL_SERVE = (sys.executable, "-c", _SERVE, "serve")
+"""The command, without arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,15 @@ class ChatReply:
     """Applied, by bundle, as the response reports it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server as a child process."""
+
+    base_url: str
+    """Of its API, `/v1` included."""
+    process_id: int
+
+
 @contextmanager
 def served(arguments: Sequence[str] = (), start_seconds: float = START_SECONDS) -> Iterator[str]:
     """Run `scalpel serve` until the block ends; yields the address of its API.
@@ -65,18 +76,45 @@ def served(arguments: Sequence[str] = (), start_seconds: float = START_SECONDS) 
     Raises:
         ServedModelError: it ended, or was not ready in time; the message ends with its log.
     """
+    command = [*SCALPEL_SERVE, *arguments]
+    with running_server("scalpel serve", command, health="/health/ready", start_seconds=start_seconds) as server:
+        yield server.base_url
+
+
+@contextmanager
+def running_server(
+    name: str,
+    command: Sequence[str],
+    *,
+    health: str,
+    threads: int = 1,
+    start_seconds: float = START_SECONDS,
+) -> Iterator[RunningServer]:
+    """Run a server until the block ends, on a free loopback port that is added to `command` as `--port`.
+
+    Args:
+        name: for messages.
+        command: starts the server.
+        health: path that answers 200 once the server is ready.
+        threads: compute threads that the environment asks for.
+        start_seconds: how long to wait for `health`.
+
+    Raises:
+        ServedModelError: it ended, or was not ready in time; the message ends with its log.
+    """
     port = _free_port()
     environment = os.environ | {
         "OMP_WAIT_POLICY": "PASSIVE",
-        "OMP_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
     }
-    command = [sys.executable, "-c", _SERVE, "serve", "--port", str(port), *arguments]
+    command = [*command, "--port", str(port)]
     with tempfile.TemporaryFile(mode="w+") as log:
         child = subprocess.Popen(command, cwd=root(), env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
-            _wait_until_ready(child, f"http://127.0.0.1:{port}/health/ready", start_seconds)
-            yield f"http://127.0.0.1:{port}/v1"
+            _wait_until_ready(name, child, f"http://127.0.0.1:{port}{health}", start_seconds)
+            yield RunningServer(base_url=f"http://127.0.0.1:{port}/v1", process_id=child.pid)
         except ServedModelError as error:
             log.seek(0)
             raise ServedModelError(f"{error}\n{log.read()[-_LOG_CHARACTERS:]}") from error
@@ -132,17 +170,17 @@ async def _ask(client: httpx.AsyncClient, request: ChatRequest) -> ChatReply:
     )
 
 
-def _wait_until_ready(child: subprocess.Popen[bytes], url: str, seconds: float) -> None:
+def _wait_until_ready(name: str, child: subprocess.Popen[bytes], url: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise ServedModelError(f"scalpel serve ended with status {child.returncode}")
+            raise ServedModelError(f"{name} ended with status {child.returncode}")
         try:
             if httpx.get(url, timeout=2.0, trust_env=False).status_code == httpx.codes.OK:
                 return
         except httpx.HTTPError:
             time.sleep(0.2)
-    raise ServedModelError(f"scalpel serve was not ready within {seconds:g} s")
+    raise ServedModelError(f"{name} was not ready within {seconds:g} s")
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

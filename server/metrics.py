@@ -142,6 +142,8 @@ class Metrics:
             "scalpel_bundle_info", "Loaded bundles; always 1.", "bundle", "kind", "behaviour", "category", "scope"
         )
         self._create_series(tuple(bundles), tuple(categories), tuple(behaviours))
+        # Counted at every token, and a look-up of labels costs more than the count.
+        self._reply_tokens = self._tokens.labels(kind="completion")
 
     def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
         """Read the queue's length from the engine at each scrape."""
@@ -183,12 +185,12 @@ class Metrics:
 
     def first_tokens(self, tokens: int, seconds: float) -> None:
         """A reply began; `seconds` since the request's arrival."""
-        self._tokens.labels(kind="completion").inc(tokens)
+        self._reply_tokens.inc(tokens)
         self._first_token.observe(seconds)
 
     def more_tokens(self, tokens: int, seconds: float) -> None:
         """A reply went on; `seconds` since its previous piece."""
-        self._tokens.labels(kind="completion").inc(tokens)
+        self._reply_tokens.inc(tokens)
         if tokens:
             self._inter_token.observe(seconds / tokens)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from server.api.chat.answers import (
     AssistantMessage,
@@ -33,6 +34,9 @@ from server.engines.base import FinishReason, GenerationChunk, RequestFailedErro
 logger = logging.getLogger(__name__)
 
 DONE = b"data: [DONE]\n\n"
+
+_PLACE = "\u0000text\u0000"
+"""Stands where text will be; no model name or request id holds it."""
 
 
 class Exchange:
@@ -102,7 +106,6 @@ class Exchange:
         try:
             async for event in self._reply(prepared, first, rest):
                 yield event
-            yield DONE
         except Exception as failure:  # the status is out: every failure has to become an event
             logger.exception("%s failed in mid-stream", prepared.request.request_id)
             failures.append(failure)
@@ -112,32 +115,51 @@ class Exchange:
     async def _reply(
         self, prepared: PreparedChat, first: ReplyPiece, rest: AsyncGenerator[ReplyPiece, None]
     ) -> AsyncGenerator[bytes, None]:
+        """Events up to [DONE]; those that are known at once go out as one piece, which is one system call."""
+        templates = [self._template(prepared, index) for index in range(prepared.command.replies)]
         last: dict[int, GenerationChunk] = {}
         tokens = cached = finished = 0
+        events = b""
         async for piece in _chained(first, rest):
             index, chunk = piece.index, piece.chunk
+            events = b""
             if index not in last:
                 # In the first event of all: what a client wants to know of the plan before it reads on.
                 report = None if last else self._service.report(prepared, chunk.tokens_steered)
                 cached = chunk.cached_tokens if index == 0 else cached
-                yield self._chunk(prepared, index, Delta(role="assistant", content=""), scalpel=report)
+                events = self._chunk(prepared, index, Delta(role="assistant", content=""), scalpel=report)
             last[index] = chunk
             tokens += len(chunk.token_ids)
-            if self._shows(chunk):
-                yield self._chunk(prepared, index, Delta(content=chunk.text), logprobs=self._logprobs([chunk]))
+            events += self._content(prepared, index, chunk, templates[index])
             if chunk.finish_reason is not None:
                 finished += 1
                 steered = sum(c.tokens_steered for c in last.values())
                 report = self._service.report(prepared, steered) if finished == prepared.command.replies else None
-                yield self._chunk(prepared, index, Delta(), finish=chunk.finish_reason, scalpel=report)
+                events += self._chunk(prepared, index, Delta(), finish=chunk.finish_reason, scalpel=report)
+            if events and finished < prepared.command.replies:
+                yield events
         if finished < prepared.command.replies:
             _finish_reason(None)
         if self._wire.include_usage:
-            yield self._usage(prepared, tokens, cached)
+            events += self._usage(prepared, tokens, cached)
+        yield events + DONE
 
-    def _shows(self, chunk: GenerationChunk) -> bool:
-        """Whether there is anything to send: text may lag behind the tokens that are reported."""
-        return bool(chunk.text) or (bool(self._wire.logprobs) and bool(chunk.token_ids))
+    def _content(
+        self, prepared: PreparedChat, index: int, chunk: GenerationChunk, template: tuple[bytes, bytes]
+    ) -> bytes:
+        """The event of new text, and of new tokens where they are reported: text may lag behind them."""
+        if self._wire.logprobs and chunk.token_ids:
+            return self._chunk(prepared, index, Delta(content=chunk.text), logprobs=self._logprobs([chunk]))
+        return template[0] + to_json(chunk.text) + template[1] if chunk.text else b""
+
+    def _template(self, prepared: PreparedChat, index: int) -> tuple[bytes, bytes]:
+        """What stands before and behind the text in a text event.
+
+        These events differ in their text only, and serialising a model for each would take longer than choosing its
+        token.
+        """
+        before, _, after = self._chunk(prepared, index, Delta(content=_PLACE)).partition(to_json(_PLACE))
+        return before, after
 
     def _logprobs(self, chunks: Sequence[GenerationChunk]) -> ChoiceLogprobs | None:
         if not self._wire.logprobs:

@@ -15,17 +15,28 @@ from breakers.runtime import TorchRuntime
 from server.engines.embedded.attention import ATTENTION_NAME, register_attention
 from server.engines.embedded.batch import PackedBatch
 from server.engines.embedded.cache import SlotCache
+from server.engines.embedded.linear import packed_linears
 
 
 class Executor:
     """A model with the slot attention installed and a bank attached."""
 
-    def __init__(self, model: PreTrainedModel, cache: SlotCache, runtime: TorchRuntime | None) -> None:
-        """`runtime` is None only for models without sites, which the self-check still has to judge."""
+    def __init__(
+        self, model: PreTrainedModel, cache: SlotCache, runtime: TorchRuntime | None, *, pack_weights: bool = False
+    ) -> None:
+        """Prepare; nothing is installed before `installed`.
+
+        Args:
+            model: runs as it is.
+            cache: holds its keys and values.
+            runtime: None only for models without sites, which the self-check still has to judge.
+            pack_weights: lay out the weights of linear layers for speed, where that pays (`linear`).
+        """
         self.model = model
         self.cache = cache
         self.forwards = 0
         self._runtime = runtime
+        self._pack_weights = pack_weights
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -36,8 +47,10 @@ class Executor:
         # The parts of a vision model each have their own.
         before |= {part: getattr(config, part)._attn_implementation for part in config.sub_configs}
         self.model.set_attn_implementation(ATTENTION_NAME)
+        packed = packed_linears(self.model) if self._pack_weights else nullcontext()
+        attached = self._runtime.attached() if self._runtime is not None else nullcontext()
         try:
-            with self._runtime.attached() if self._runtime is not None else nullcontext():
+            with attached, packed:
                 yield
         finally:
             self.model.set_attn_implementation(before)

@@ -82,7 +82,8 @@ def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
         device=torch.device(device),
         dtype=model.dtype,
     )
-    executor = Executor(model, cache, TorchRuntime(model, bank))
+    # Not in deterministic mode: with other numbers of rows the products may round differently.
+    executor = Executor(model, cache, TorchRuntime(model, bank), pack_weights=not config.deterministic)
     error = check_packed_forward(executor)
     logger.info("self-check passed, error %.1e; cache of %.0f MiB", error, cache.bytes / 2**20)
     return _assemble(config, resolved, loaded, executor, bank)
