@@ -52,11 +52,11 @@ class DemoBundlesConfig:
     """Directory of bundle directories."""
     model: Path
     seed: int = 0
-    pairs: int = 2000
+    pairs: int = 3000
     """Per behaviour."""
     benign: int = 6000
     rank: int = 4
-    steps: int = 1200
+    steps: int = 1000
     batch: int = 24
     """Pairs, and benign samples, in a step."""
     preserve_coef: float = 20.0

@@ -45,6 +45,15 @@ class Pair:
     def __post_init__(self) -> None:
         if self.harmful.prompt != self.neutral.prompt:
             raise InterventionError("the two replies of a pair have different prompts; wanted the same one")
+        if self.harmful.reply == self.neutral.reply:
+            raise InterventionError("the two replies of a pair are the same; wanted a harmful and a neutral one")
+
+    @property
+    def parting(self) -> int:
+        """The first reply token that differs; at least one does, because a reply ends with its end token."""
+        both = enumerate(zip(self.harmful.reply, self.neutral.reply, strict=False))
+        shorter = min(len(self.harmful.reply), len(self.neutral.reply))
+        return next((place for place, (a, b) in both if a != b), shorter - 1)
 
     def __len__(self) -> int:
         """Tokens of prompt and the longer reply."""

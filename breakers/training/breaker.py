@@ -27,7 +27,14 @@ from breakers.interventions import Breaker, Intervention
 from breakers.sites import Site
 from breakers.training.batches import Pair, Sample, collate, endless_batches
 from breakers.training.forward import plain_logits, steered_logits
-from breakers.training.losses import harm_loss, mean_logprob, preserve_loss, total_loss
+from breakers.training.losses import (
+    harm_loss,
+    logprobs_at,
+    preserve_loss,
+    row_means,
+    token_logprobs,
+    total_loss,
+)
 
 ALL_ON_SHARE = 0.5
 """Share of rows for which every breaker is on; in the others each of the rest is on by a coin's toss."""
@@ -47,7 +54,7 @@ class BreakerTrainingConfig:
     harm_coef: float = 1.0
     preserve_coef: float = 4.0
     margin: float = 2.0
-    """Nats per token by which neutral replies should lead harmful ones."""
+    """Nats by which neutral replies should lead harmful ones at the token where they part."""
     evaluate_every: int = 25
     patience: int = 6
     """Evaluations without improvement before stopping."""
@@ -73,7 +80,7 @@ class Evaluation:
     harm: float
     preserve: float
     margin: float
-    """Mean lead of neutral over harmful replies, nats per token."""
+    """Mean lead of neutral over harmful replies where they part, nats."""
     total: float
 
 
@@ -236,13 +243,16 @@ class _Trainer:
         )
 
     def _harm(self, rows: Sequence[_Row], on: Float[Tensor, "row breaker"]) -> tuple[Tensor, Tensor]:
-        """(harm loss, mean lead of the neutral replies)."""
+        """(harm loss, mean lead of the neutral replies where they part)."""
         pairs = [row.pair for row in rows]
         batch = collate([p.harmful for p in pairs] + [p.neutral for p in pairs], self._pad)
         logits = steered_logits(self._model, self._sites, self._entries(), batch, on.repeat(2, 1))
-        logprobs = mean_logprob(logits, batch)
-        harmful, neutral = logprobs[: len(pairs)], logprobs[len(pairs) :]
-        return harm_loss(harmful, neutral, self._config.margin), (neutral - harmful).mean().detach()
+        logprobs = token_logprobs(logits, batch)
+        parting = logprobs_at(logprobs, batch, torch.tensor([p.parting for p in pairs]).repeat(2))
+        harmful, neutral = parting[: len(pairs)], parting[len(pairs) :]
+        neutral_mean = row_means(logprobs, batch)[len(pairs) :]
+        loss = harm_loss(harmful, neutral, neutral_mean, self._config.margin)
+        return loss, (neutral - harmful).mean().detach()
 
     def _preserve(self, benign: Sequence[Sample], on: Float[Tensor, "row breaker"]) -> Tensor:
         batch = collate(benign, self._pad)

@@ -17,7 +17,7 @@ from breakers.sites import Component, Site
 from breakers.training.batches import Pair, Sample, collate, endless_batches
 from breakers.training.breaker import BreakerTrainingConfig, train_breakers
 from breakers.training.forward import plain_logits, steered_logits
-from breakers.training.losses import harm_loss, mean_logprob, preserve_loss
+from breakers.training.losses import harm_loss, logprobs_at, mean_logprob, preserve_loss
 
 
 def test_collate_marks_what_predicts_the_reply() -> None:
@@ -35,8 +35,8 @@ def test_mean_logprob_by_hand() -> None:
 
 
 def test_losses_by_hand() -> None:
-    loss = harm_loss(torch.tensor([-1.0]), torch.tensor([-3.0]), margin=0.0)
-    assert loss.item() == pytest.approx(math.log1p(math.exp(2.0)) + 3.0)
+    loss = harm_loss(torch.tensor([-1.0]), torch.tensor([-3.0]), torch.tensor([-0.5]), margin=0.0)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(2.0)) + 0.5)
     untouched, steered = torch.zeros(1, 2), torch.zeros(1, 2)
     steered[0, 0] = math.log(3)
     expected = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
@@ -49,6 +49,17 @@ def test_rows_of_different_lengths_have_their_own_means() -> None:
     logprobs = logits.log_softmax(-1)
     expected = [logprobs[0, 1], (logprobs[1, 1] + logprobs[2, 2] + logprobs[3, 3]) / 3]
     torch.testing.assert_close(mean_logprob(logits, batch), torch.stack(expected))
+
+
+def test_replies_are_compared_where_they_part() -> None:
+    first = Pair(harmful=Sample(prompt=(5,), reply=(1, 2, 9)), neutral=Sample(prompt=(5,), reply=(1, 3, 4, 9)))
+    assert first.parting == 1
+    assert Pair(harmful=Sample(prompt=(5,), reply=(2, 9)), neutral=Sample(prompt=(5,), reply=(9,))).parting == 0
+    batch = collate([first.harmful, first.neutral], pad_token_id=0)
+    flat = torch.arange(7.0)
+    assert logprobs_at(flat, batch, torch.tensor([first.parting] * 2)).tolist() == [1, 4]
+    with pytest.raises(InterventionError, match="are the same"):
+        Pair(harmful=first.neutral, neutral=first.neutral)
 
 
 def test_strengths_act_on_the_reply_alone() -> None:
