@@ -79,6 +79,7 @@ class PackedBatch:
         tokens = [token for work in works for token in work.token_ids]
         positions = [position for work in works for position in range(work.start, work.end)]
         slots = [work.slot for work in works for _ in work.token_ids]
+        cache.reserve(max(work.end for work in works))
         padding = 0 if pad_to is None else pad_to - len(tokens)
         self.cache = cache
         self.rows_apart = rows_apart

@@ -11,12 +11,29 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+FIRST_CAPACITY = 256
+"""Positions that a growing cache begins with."""
+
 
 class SlotCache:
-    """Keys and values by layer, each [slots + 1, kv heads, max length, head dim]; the last slot is scratch."""
+    """Keys and values by layer, each [slots + 1, kv heads, capacity, head dim]; the last slot is scratch."""
 
-    def __init__(self, *, slots: int, max_length: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, *, slots: int, max_length: int, device: torch.device, dtype: torch.dtype, grows: bool = False
+    ) -> None:
+        """Allocate nothing yet.
+
+        Args:
+            slots: requests that run at once.
+            max_length: positions of a slot, at most.
+            device: where the memory is.
+            dtype: of keys and values.
+            grows: begin with short slots and double them when a request needs it. Short slots lie close together,
+                which attention over many of them feels; memory that is claimed late can be missing late.
+        """
         self.max_length = max_length
+        self._grows = grows
+        self._capacity = min(FIRST_CAPACITY, max_length) if grows else max_length
         self.device = device
         self.dtype = dtype
         self.scratch = slots
@@ -57,12 +74,36 @@ class SlotCache:
         values.view(-1, values.shape[-1]).index_copy_(0, index, value.reshape(-1, values.shape[-1]))
         return keys, values
 
+    def reserve(self, length: int) -> None:
+        """Make room for `length` positions in every slot, at most `max_length`."""
+        if length > self._capacity:
+            self._resize(min(self.max_length, max(length, 2 * self._capacity)))
+
+    def shrink(self) -> None:
+        """Go back to short slots; for when all of them are free."""
+        if self._grows and self._capacity > min(FIRST_CAPACITY, self.max_length):
+            self._resize(min(FIRST_CAPACITY, self.max_length))
+
+    def _resize(self, capacity: int) -> None:
+        kept = min(capacity, self._capacity)
+        self._capacity = capacity
+        for store in (self._keys, self._values):
+            for layer, old in store.items():
+                store[layer] = self._allocate(old)
+                store[layer][:, :, :kept] = old[:, :, :kept]
+
+    @property
+    def _stride(self) -> int:
+        """Positions of memory between the heads of a slot. Odd: with a power of two all heads' first keys would
+        compete for the same few lines of the processor's cache."""
+        return self._capacity | 1
+
     def flat_index(
         self, kv_heads: int, slots: Int[Tensor, " token"], positions: Int[Tensor, " token"]
     ) -> Int[Tensor, " rows"]:
         """Flat rows of [slot, kv head, position] for a packed batch, in the order [kv head, token]."""
         heads = torch.arange(kv_heads, device=slots.device)[:, None]
-        return ((slots * kv_heads + heads) * self.max_length + positions).flatten()
+        return ((slots * kv_heads + heads) * self._stride + positions).flatten()
 
     def move(self, source: int, target: int, length: int) -> None:
         """Compaction: copy the first `length` positions of a slot; the source is zeroed."""
@@ -76,5 +117,5 @@ class SlotCache:
             stored[slot, :, :length] = 0
 
     def _allocate(self, like: Tensor) -> Tensor:
-        shape = (self.scratch + 1, like.shape[1], self.max_length, like.shape[3])
+        shape = (self.scratch + 1, like.shape[1], self._stride, like.shape[3])
         return torch.zeros(shape, device=self.device, dtype=like.dtype)

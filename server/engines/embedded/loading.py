@@ -81,6 +81,8 @@ def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
         max_length=resolved.max_model_len,
         device=torch.device(device),
         dtype=model.dtype,
+        # Elsewhere memory is claimed at load, where its lack is told; in deterministic mode shapes have to stay.
+        grows=device == "cpu" and not config.deterministic,
     )
     # Not in deterministic mode: with other numbers of rows the products may round differently.
     executor = Executor(model, cache, TorchRuntime(model, bank), pack_weights=not config.deterministic)

@@ -109,6 +109,7 @@ class PrefixCache:
         if filled <= done:
             return done
         self._touch(path)
+        self._cache.reserve(filled)
         first = done // self.block
         indices = torch.tensor([node.index for node in path[first:]], device=self._cache.device)
         for number, stored in enumerate(self._cache.tensors):

@@ -168,7 +168,7 @@ def test_a_released_slot_is_zeroed_and_a_moved_one_is_whole() -> None:
     cache.clear(2, 1)
     assert not keys[2].any()
     assert not values[2].any()
-    assert cache.bytes == 2 * 4 * 2 * 8 * 2 * 4
+    assert cache.bytes == 2 * 4 * 2 * 9 * 2 * 4  # nine positions: one more than eight, to be odd
 
 
 def test_a_bundle_that_does_not_fit_the_model_is_refused_at_load() -> None:
@@ -255,3 +255,22 @@ def test_attention_outside_a_step_fails() -> None:
     run, _ = executor(tiny_model("llama"), ())
     with run.installed(), pytest.raises(RuntimeError, match="outside an engine step"):
         run.model(torch.tensor([[5, 6]]))
+
+
+def test_a_growing_cache_keeps_what_it_holds() -> None:
+    fixed = SlotCache(slots=2, max_length=700, device=torch.device("cpu"), dtype=torch.float32)
+    growing = SlotCache(slots=2, max_length=700, device=torch.device("cpu"), dtype=torch.float32, grows=True)
+    draw = torch.Generator().manual_seed(0)
+    for length in (1, 40, 256, 257, 700):
+        positions = torch.arange(max(0, length - 30), length)
+        keys = torch.randn(1, 3, len(positions), 4, generator=draw)
+        for cache in (fixed, growing):
+            cache.reserve(length)
+            cache.write(0, cache.flat_index(3, torch.ones_like(positions), positions), keys, keys[..., :2])
+        for one, other in zip(fixed.tensors, growing.tensors, strict=True):
+            assert torch.equal(one[:, :, :length], other[:, :, :length])
+    most = growing.bytes
+    assert abs(most - fixed.bytes) < fixed.bytes * 0.01
+    growing.shrink()
+    assert growing.bytes < most / 2
+    assert torch.equal(growing.tensors[0][1, :, :256], fixed.tensors[0][1, :, :256])
