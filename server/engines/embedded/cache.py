@@ -77,20 +77,14 @@ class SlotCache:
     def reserve(self, length: int) -> None:
         """Make room for `length` positions in every slot, at most `max_length`."""
         if length > self._capacity:
-            self._resize(min(self.max_length, max(length, 2 * self._capacity)))
+            self._grow(min(self.max_length, max(length, 2 * self._capacity)))
 
-    def shrink(self) -> None:
-        """Go back to short slots; for when all of them are free."""
-        if self._grows and self._capacity > min(FIRST_CAPACITY, self.max_length):
-            self._resize(min(FIRST_CAPACITY, self.max_length))
-
-    def _resize(self, capacity: int) -> None:
-        kept = min(capacity, self._capacity)
-        self._capacity = capacity
+    def _grow(self, capacity: int) -> None:
+        held, self._capacity = self._capacity, capacity
         for store in (self._keys, self._values):
             for layer, old in store.items():
                 store[layer] = self._allocate(old)
-                store[layer][:, :, :kept] = old[:, :, :kept]
+                store[layer][:, :, :held] = old[:, :, :held]
 
     @property
     def _stride(self) -> int:

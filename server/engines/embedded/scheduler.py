@@ -103,8 +103,6 @@ class Scheduler:
         for behind in range(slot + 1, len(self.running)):
             self._fill(behind - 1, behind)
         self.running.pop()
-        if not self.running:
-            self._cache.shrink()
         self._mailbox.released()
 
     def _plan_prefill(self) -> list[Assignment]:

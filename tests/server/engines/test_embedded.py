@@ -269,8 +269,4 @@ def test_a_growing_cache_keeps_what_it_holds() -> None:
             cache.write(0, cache.flat_index(3, torch.ones_like(positions), positions), keys, keys[..., :2])
         for one, other in zip(fixed.tensors, growing.tensors, strict=True):
             assert torch.equal(one[:, :, :length], other[:, :, :length])
-    most = growing.bytes
-    assert abs(most - fixed.bytes) < fixed.bytes * 0.01
-    growing.shrink()
-    assert growing.bytes < most / 2
-    assert torch.equal(growing.tensors[0][1, :, :256], fixed.tensors[0][1, :, :256])
+    assert abs(growing.bytes - fixed.bytes) < fixed.bytes * 0.01
