@@ -10,13 +10,19 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 
-from benchmarks import card_tables
+from benchmarks import card_tables, serving_tables
 from benchmarks.architecture_table import architecture_rows
 from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.history import root
 from benchmarks.results import ResultFile, load_result, results_folder
 
-DOCUMENTS = ("README.md", "docs/results/demo-harm.md", "docs/classifiers.md", "docs/architectures.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/results/demo-harm.md",
+    "docs/results/serving.md",
+    "docs/classifiers.md",
+    "docs/architectures.md",
+)
 _TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
 _ARMS = ("off", "on", "strict")
@@ -184,6 +190,14 @@ def _card(rows: Callable[[], list[list[str]]]) -> Callable[[Load], str]:
     return table
 
 
+def _serving(rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callable[[Load], str]:
+    def table(load_from: Load) -> str:
+        header, *found = rows(load_from("serving").figures)
+        return _markdown(header, found)
+
+    return table
+
+
 TABLES: Mapping[str, Callable[[Load], str]] = {
     "architectures": _card(architecture_rows),
     "lexical.data": _card(card_tables.data_table),
@@ -200,6 +214,11 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "classifier_lexical.made_on": _made_on("classifier_lexical"),
     "scorers.figures": _scorers,
     "scorers.made_on": _made_on("scorers"),
+    "serving.speed": _serving(serving_tables.speed_rows),
+    "serving.ratios": _serving(serving_tables.ratio_rows),
+    "serving.first_token": _serving(serving_tables.first_token_rows),
+    "serving.processor": _serving(serving_tables.processor_rows),
+    "serving.made_on": _made_on("serving"),
 }
 """Name of a table -> its lines, made from result files and model cards."""
 

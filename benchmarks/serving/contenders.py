@@ -96,7 +96,8 @@ def command(server: str, prepared: Prepared) -> tuple[list[str], str]:
             peer += ["--continuous-batching", "--cb-block-size", str(PAGE_TOKENS), "--cb-num-blocks", str(PAGES)]
             peer += ["--cb-max-batch-tokens", str(BATCH_TOKENS)]
         return peer, "/health"
-    ours = [*SCALPEL_SERVE, str(prepared.directory), "--served-model-name", SERVED_NAME]
+    # Prompts come again and again here: without prefix reuse, which the peers do not have.
+    ours = [*SCALPEL_SERVE, str(prepared.directory), "--served-model-name", SERVED_NAME, "--prefix-cache-tokens", "0"]
     if server == "bundles":
         ours += [argument for path in prepared.bundles for argument in ("--bundle", str(path))]
     return ours, "/health/ready"
