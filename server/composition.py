@@ -187,7 +187,7 @@ def _warn_of_foreign_gates(bundles: Sequence[Bundle], classifier: HarmClassifier
 
 
 def _log_start(config: ServerConfig, state: ServerState) -> None:
-    info = state.engine.info
+    info, deployment = state.engine.info, state.deployments.current
     logger.info(
         "model: %s as %s (%s, %s, %s), %d slots of %d tokens",
         config.model or "the packaged demo model",
@@ -198,8 +198,8 @@ def _log_start(config: ServerConfig, state: ServerState) -> None:
         info.slots,
         info.max_model_len,
     )
-    sources = {bundle.name: bundle.source for bundle in state.bundles}
-    for bundle in state.planner.bundles.values():
+    sources = {name: bundle.source for name, bundle in deployment.bundles.items()}
+    for bundle in deployment.planner.bundles.values():
         default = "gate decides" if bundle.gate is not None else "off unless asked"
         logger.info(
             "bundle: %s (%s, harm potential of %s, %s) from %s",
@@ -209,7 +209,7 @@ def _log_start(config: ServerConfig, state: ServerState) -> None:
             default,
             sources[bundle.name],
         )
-    if not state.bundles:
+    if not deployment.bundles:
         logger.info("bundles: none; the model runs unmodified")
     logger.info("classifier: %s", state.classifier.classifier.name if state.classifier is not None else NONE)
     logger.info("output scoring: %s", state.outputs.scorer.name if state.outputs is not None else NONE)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from breakers.bundles import Bundle
 from breakers.scoring import HarmScorer
 from classifiers.base import HarmClassifier
-from server.chat.service import ChatService
+from server.deployment import Deployment, Deployments
 from server.engines.base import Engine
 from server.errors import ConfigError
+from server.generation.service import GenerationService
 from server.harm.outputs import OutputScoring
 from server.harm.potential import HarmPotential
 from server.metrics import BundleLabels, Metrics
@@ -26,13 +27,12 @@ class ServerState:
     """Everything that one application holds. Made by `assemble`."""
 
     engine: Engine
-    bundles: tuple[Bundle, ...]
-    planner: Planner
+    deployments: Deployments
     names: ServedNames
     metrics: Metrics
     classifier: HarmPotential | None
     outputs: OutputScoring | None
-    chat: ChatService
+    generation: GenerationService
     body_limit: int
 
 
@@ -79,18 +79,18 @@ def assemble(
         potential = HarmPotential(classifier, timeout_seconds=classifier_timeout_seconds)
     outputs = None if scorer is None else OutputScoring(scorer, metrics, rate=scoring_rate)
     names = ServedNames(served_name)
-    chat = ChatService(
-        engine=engine, planner=planner, names=names, metrics=metrics, classifier=potential, outputs=outputs
+    deployments = Deployments(Deployment(bundles={bundle.name: bundle for bundle in bundles}, planner=planner))
+    generation = GenerationService(
+        engine=engine, deployments=deployments, names=names, metrics=metrics, classifier=potential, outputs=outputs
     )
     return ServerState(
         engine=engine,
-        bundles=tuple(bundles),
-        planner=planner,
+        deployments=deployments,
         names=names,
         metrics=metrics,
         classifier=potential,
         outputs=outputs,
-        chat=chat,
+        generation=generation,
         body_limit=body_limit,
     )
 

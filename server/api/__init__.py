@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from server.api.breakers import BreakerCard, breakers_router
+from server.api.breakers import breakers_router
 from server.api.chat.route import COMPONENT, chat_router
 from server.api.chat.wire import ChatCompletionRequest
 from server.api.errors import install_handlers
@@ -41,10 +41,9 @@ def create_app(state: ServerState) -> FastAPI:
     # No page at /docs: FastAPI's would load its scripts from other hosts.
     app = Api(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_handlers(app)
-    cards = [BreakerCard.of(bundle, state.planner.bundles[bundle.name]) for bundle in state.bundles]
-    app.include_router(chat_router(state.chat, state.body_limit))
+    app.include_router(chat_router(state.generation, state.body_limit))
     app.include_router(models_router(state.names, state.engine.info))
-    app.include_router(breakers_router(cards))
+    app.include_router(breakers_router(state.deployments))
     app.include_router(operations_router(state.engine, state.metrics))
     return app
 

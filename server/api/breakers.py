@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from fastapi import APIRouter
@@ -10,6 +9,7 @@ from pydantic import BaseModel
 
 from breakers.bank import Scope
 from breakers.bundles import Bundle, GateManifest, MetricManifest
+from server.deployment import Deployment, Deployments
 from server.errors import UnknownBreakerError
 from server.policy.planner import PlannedBundle
 
@@ -70,22 +70,26 @@ class BreakerList(BaseModel):
     data: list[BreakerCard]
 
 
-def breakers_router(cards: Sequence[BreakerCard]) -> APIRouter:
+def breakers_router(deployments: Deployments) -> APIRouter:
     """The breakers area."""
     router = APIRouter(tags=["breakers"])
-    by_name = {card.name: card for card in cards}
+
+    def card(deployment: Deployment, name: str) -> BreakerCard:
+        return BreakerCard.of(deployment.bundles[name], deployment.planner.bundles[name])
 
     @router.get("/v1/breakers")
     async def list_breakers() -> BreakerList:
         """Every loaded bundle."""
-        return BreakerList(data=list(cards))
+        deployment = deployments.current
+        return BreakerList(data=[card(deployment, name) for name in deployment.bundles])
 
     @router.get("/v1/breakers/{name}")
     async def show_breaker(name: str) -> BreakerCard:
         """One of them."""
-        if name not in by_name:
-            loaded = ", ".join(sorted(by_name)) or "none"
+        deployment = deployments.current
+        if name not in deployment.bundles:
+            loaded = ", ".join(sorted(deployment.bundles)) or "none"
             raise UnknownBreakerError(f"no breaker {name!r} is loaded; loaded: {loaded}", code="unknown_breaker")
-        return by_name[name]
+        return card(deployment, name)
 
     return router

@@ -94,6 +94,8 @@ class GenerationRequest:
     plan: Plan = field(default_factory=Plan)
     generation_start: int | None = None
     """Position from which bundles of scope `generation` act; None for the last prompt token."""
+    bank_version: int = 0
+    """Of the loaded interventions that `plan` names."""
 
 
 class TokenLogprob(NamedTuple):
@@ -146,6 +148,8 @@ class EngineInfo:
     model_type: str
     max_model_len: int
     """Prompt and reply together, in tokens."""
+    vocab: int
+    """Token ids are below this."""
     slots: int
     """Requests that run at once."""
     device: str

@@ -67,7 +67,7 @@ def test_a_bundle_of_another_model_is_refused_unless_accepted_by_name(
     assert found[:19] in str(refused.value)
     assert "sha256:000000000000" in str(refused.value)
     state = composition.build_server(config(model_dir, paths, accept_base_mismatch=["toxicity"]))
-    assert [bundle.name for bundle in state.bundles] == ["toxicity"]
+    assert list(state.deployments.current.bundles) == ["toxicity"]
     assert "accepted on request" in caplog.text
     with pytest.raises(ConfigError, match="accepted for other, but loaded bundles are: toxicity"):
         composition.build_server(config(model_dir, paths, accept_base_mismatch=["other"]))

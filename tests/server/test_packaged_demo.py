@@ -33,20 +33,20 @@ def state() -> ServerState:
 
 
 def test_three_gated_breakers_and_a_mask(state: ServerState) -> None:
-    gated = {b.category for b in state.planner.bundles.values() if b.gate is not None}
+    gated = {b.category for b in state.deployments.current.planner.bundles.values() if b.gate is not None}
     assert gated == {"toxicity", "gender_bias", "misinformation"}
-    assert {b.kind for b in state.planner.bundles.values() if b.gate is None} == {"mask"}
+    assert {b.kind for b in state.deployments.current.planner.bundles.values() if b.gate is None} == {"mask"}
     assert state.names.base == "scalpel-demo"
-    assert {bundle.manifest.gate.classifier for bundle in state.bundles if bundle.gate is not None} == {
-        state.classifier.classifier.name
-    }
+    gates = [bundle.manifest.gate for bundle in state.deployments.current.bundles.values()]
+    assert {gate.classifier for gate in gates if gate is not None} == {state.classifier.classifier.name}
 
 
 @pytest.mark.parametrize("behaviour", ["toxicity", "gender_bias", "misinformation"])
 def test_gates_open_on_provoking_prompts_and_stay_shut_on_facts(state: ServerState, behaviour: str) -> None:
     def share_acting(kind: str) -> float:
         prompts = [example.messages for example in heldout(kind, PROMPTS, 3)]
-        plans = [state.planner.plan(Wishes(), p) for p in state.classifier.classifier.score(prompts)]
+        planner = state.deployments.current.planner
+        plans = [planner.plan(Wishes(), potentials) for potentials in state.classifier.classifier.score(prompts)]
         return sum(behaviour in plan.strengths() for plan in plans) / len(plans)
 
     assert share_acting(behaviour) > 0.8

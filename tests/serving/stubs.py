@@ -63,6 +63,7 @@ class StubEngine:
             model_id="stub",
             model_type="stub",
             max_model_len=self.max_model_len,
+            vocab=0x110000,
             slots=2,
             device="cpu",
             dtype="float32",

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from server.chat.report import Report
 from server.engines.base import FinishReason
+from server.generation.report import Report
 
 
 class _Answer(BaseModel):

@@ -26,10 +26,11 @@ from server.api.chat.logprobs import choice_logprobs
 from server.api.chat.wire import ChatCompletionRequest
 from server.api.connection import EventStream
 from server.api.errors import describe
-from server.chat.command import PreparedChat, ReplyPiece, RequestClock
-from server.chat.report import Report
-from server.chat.service import ChatService
 from server.engines.base import FinishReason, GenerationChunk, RequestFailedError
+from server.generation.command import PreparedRequest, ReplyPiece
+from server.generation.context import RequestContext
+from server.generation.report import Report
+from server.generation.service import GenerationService
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +43,11 @@ _PLACE = "\u0000text\u0000"
 class Exchange:
     """Turns what the service yields into response bodies."""
 
-    def __init__(self, service: ChatService, wire: ChatCompletionRequest, clock: RequestClock) -> None:
+    def __init__(self, service: GenerationService, wire: ChatCompletionRequest, context: RequestContext) -> None:
         self._service = service
         self._wire = wire
-        self._clock = clock
+        self._context = context
+        self._id = f"chatcmpl-{context.request_id}"
         self._created = int(time.time())
 
     async def whole(self) -> ChatCompletion:
@@ -54,15 +56,15 @@ class Exchange:
         Raises:
             RequestError, EngineError: as the service.
         """
-        prepared = await self._service.prepare(self._wire.command())
+        prepared = await self._service.prepare(self._wire.command(), self._context)
         replies: list[list[GenerationChunk]] = [[] for _ in range(prepared.command.replies)]
-        async with aclosing(self._service.run(prepared, self._clock)) as pieces:
+        async with aclosing(self._service.run(prepared)) as pieces:
             async for piece in pieces:
                 replies[piece.index].append(piece.chunk)
         choices = tuple(self._choice(index, chunks) for index, chunks in enumerate(replies))
         tokens = sum(len(chunk.token_ids) for chunks in replies for chunk in chunks)
         return ChatCompletion(
-            id=prepared.request.request_id,
+            id=self._id,
             created=self._created,
             model=self._wire.model,
             choices=choices,
@@ -82,8 +84,8 @@ class Exchange:
         Raises:
             RequestError, EngineError: as the service.
         """
-        prepared = await self._service.prepare(self._wire.command())
-        pieces = self._service.run(prepared, self._clock)
+        prepared = await self._service.prepare(self._wire.command(), self._context)
+        pieces = self._service.run(prepared)
         try:
             first = await anext(pieces)
         except StopAsyncIteration:
@@ -92,13 +94,13 @@ class Exchange:
 
         async def finish(ended_with: BaseException | None) -> None:
             await pieces.aclose()
-            self._service.ended(self._clock, failures[0] if failures else ended_with)
+            self._service.ended(self._context, failures[0] if failures else ended_with)
 
         return EventStream(self._events(prepared, first, pieces, failures), finish)
 
     async def _events(
         self,
-        prepared: PreparedChat,
+        prepared: PreparedRequest,
         first: ReplyPiece,
         rest: AsyncGenerator[ReplyPiece, None],
         failures: list[Exception],
@@ -107,13 +109,13 @@ class Exchange:
             async for event in self._reply(prepared, first, rest):
                 yield event
         except Exception as failure:  # the status is out: every failure has to become an event
-            logger.exception("%s failed in mid-stream", prepared.request.request_id)
+            logger.exception("%s failed in mid-stream", self._id)
             failures.append(failure)
             # No [DONE] after this: what was sent is not a whole reply.
             yield f"data: {json.dumps(describe(failure).body())}\n\n".encode()
 
     async def _reply(
-        self, prepared: PreparedChat, first: ReplyPiece, rest: AsyncGenerator[ReplyPiece, None]
+        self, prepared: PreparedRequest, first: ReplyPiece, rest: AsyncGenerator[ReplyPiece, None]
     ) -> AsyncGenerator[bytes, None]:
         """Events up to [DONE]; those that are known at once go out as one piece, which is one system call."""
         templates = [self._template(prepared, index) for index in range(prepared.command.replies)]
@@ -145,14 +147,14 @@ class Exchange:
         yield events + DONE
 
     def _content(
-        self, prepared: PreparedChat, index: int, chunk: GenerationChunk, template: tuple[bytes, bytes]
+        self, prepared: PreparedRequest, index: int, chunk: GenerationChunk, template: tuple[bytes, bytes]
     ) -> bytes:
         """The event of new text, and of new tokens where they are reported: text may lag behind them."""
         if self._wire.logprobs and chunk.token_ids:
             return self._chunk(prepared, index, Delta(content=chunk.text), logprobs=self._logprobs([chunk]))
         return template[0] + to_json(chunk.text) + template[1] if chunk.text else b""
 
-    def _template(self, prepared: PreparedChat, index: int) -> tuple[bytes, bytes]:
+    def _template(self, prepared: PreparedRequest, index: int) -> tuple[bytes, bytes]:
         """What stands before and behind the text in a text event.
 
         These events differ in their text only, and serialising a model for each would take longer than choosing its
@@ -169,7 +171,7 @@ class Exchange:
 
     def _chunk(
         self,
-        prepared: PreparedChat,
+        prepared: PreparedRequest,
         index: int,
         delta: Delta,
         *,
@@ -178,7 +180,7 @@ class Exchange:
         scalpel: Report | None = None,
     ) -> bytes:
         chunk = ChatCompletionChunk(
-            id=prepared.request.request_id,
+            id=self._id,
             created=self._created,
             model=self._wire.model,
             choices=(ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=finish),),
@@ -186,11 +188,11 @@ class Exchange:
         )
         return _event(chunk)
 
-    def _usage(self, prepared: PreparedChat, completion_tokens: int, cached_tokens: int) -> bytes:
+    def _usage(self, prepared: PreparedRequest, completion_tokens: int, cached_tokens: int) -> bytes:
         usage = Usage.of(prepared.prompt_tokens, completion_tokens, cached_tokens)
         return _event(
             UsageChunk(
-                id=prepared.request.request_id,
+                id=self._id,
                 created=self._created,
                 model=self._wire.model,
                 usage=usage,

@@ -1,4 +1,4 @@
-"""The route: parse, prepare, answer at once or as a stream. Everything else is `server.chat`'s business."""
+"""The route: parse, prepare, answer at once or as a stream. Everything else is `server.generation`'s business."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from server.api.chat.answers import ChatCompletion
 from server.api.chat.exchange import Exchange
 from server.api.chat.wire import ChatCompletionRequest
 from server.api.connection import unless_gone
-from server.chat.command import RequestClock
-from server.chat.service import ChatService
+from server.api.context import request_context
+from server.generation.service import GenerationService
 
 COMPONENT = "#/components/schemas/{model}"
 """Where the API description keeps a schema."""
 
 
-def chat_router(service: ChatService, body_limit: int) -> APIRouter:
+def chat_router(service: GenerationService, body_limit: int) -> APIRouter:
     """The chat area.
 
     Args:
@@ -30,17 +30,17 @@ def chat_router(service: ChatService, body_limit: int) -> APIRouter:
     @router.post("/v1/chat/completions", response_model=ChatCompletion, openapi_extra=body)
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, with the breakers as strong as it needs."""
-        clock = RequestClock()
+        context = request_context(request)
         try:
             wire = await read_wire(request, ChatCompletionRequest, body_limit)
-            exchange = Exchange(service, wire, clock)
+            exchange = Exchange(service, wire, context)
             if wire.stream:
                 return await unless_gone(request.receive, exchange.stream())
             whole = await unless_gone(request.receive, exchange.whole())
         except BaseException as error:
-            service.ended(clock, error)
+            service.ended(context, error)
             raise
-        service.ended(clock, None)
+        service.ended(context, None)
         return Response(whole.model_dump_json(), media_type="application/json")
 
     return router

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from server.chat.command import REPLIES_LIMIT, SEED_LIMIT, ChatCommand
 from server.engines.limits import (
     BIAS_LIMIT,
     PENALTY_LIMIT,
@@ -17,6 +16,7 @@ from server.engines.limits import (
     REPETITION_MOST,
     TOP_LOGPROBS_LIMIT,
 )
+from server.generation.command import REPLIES_LIMIT, SEED_LIMIT, ChatPrompt, GenerationCommand
 from server.policy.planner import Toggle
 from server.policy.profiles import Profile
 
@@ -229,12 +229,12 @@ class ChatCompletionRequest(_Wire):
         """Whether a stream ends with a usage chunk."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
-    def command(self) -> ChatCommand:
+    def command(self) -> GenerationCommand:
         """The same without wire details."""
         options = self.scalpel or ScalpelOptions()
-        return ChatCommand(
+        return GenerationCommand(
             model=self.model,
-            messages=tuple(message.turn() for message in self.messages),
+            prompt=ChatPrompt(tuple(message.turn() for message in self.messages)),
             max_tokens=self.max_completion_tokens or self.max_tokens,
             min_tokens=self.min_tokens or 0,
             ignore_eos=bool(self.ignore_eos),

@@ -120,11 +120,13 @@ def _assemble(
     )
     stepper = Stepper(executor, table, packing=packing, rows=padded_rows(config.slots), chunk=chunk)
     model = executor.model
+    vocab = int(model.get_input_embeddings().num_embeddings)
     return EmbeddedEngine(
         info=EngineInfo(
             model_id=loaded.model_id,
             model_type=str(model.config.model_type),
             max_model_len=resolved.max_model_len,
+            vocab=vocab,
             slots=config.slots,
             device=resolved.device,
             dtype=config.dtype,
@@ -132,7 +134,7 @@ def _assemble(
         ),
         tokenizer=HuggingFaceTokenizer(loaded.tokenizer),
         bank=bank,
-        vocab=int(model.get_input_embeddings().num_embeddings),
+        vocab=vocab,
         eos_ids=end_of_reply_ids(model, loaded.tokenizer),
         mailbox=mailbox,
         loop=StepLoop(mailbox, scheduler, stepper, executor, threads=resolved.threads),

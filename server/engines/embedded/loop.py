@@ -56,6 +56,8 @@ class StepLoop:
             torch.set_num_threads(self._threads)
             with torch.inference_mode(), self._executor.installed():
                 while self._mailbox.wait() and not self._overdue():
+                    while (job := self._mailbox.take_job()) is not None:
+                        job.run()
                     self._step()
         except BaseException as error:
             reason = f"the engine died: {type(error).__name__}: {error}"
@@ -89,6 +91,8 @@ class StepLoop:
 
     def _abandon(self, reason: str) -> None:
         left = [*self._scheduler.running, *self._mailbox.drain()]
+        while (job := self._mailbox.take_job()) is not None:
+            job.refuse(reason)
         deliver((request.stream, EngineUnavailableError(reason)) for request in left if not request.finished)
 
 

@@ -11,8 +11,8 @@ from serving.live import live, stub_state, wait_until
 from serving.stubs import StubEngine
 from serving.tiny_server import tiny_state
 
-from server.chat.command import SEED_LIMIT, ChatCommand, PreparedChat
 from server.engines.base import GenerationRequest, RequestFailedError, SamplingParams
+from server.generation.command import SEED_LIMIT, GenerationCommand, PreparedRequest
 
 ASKED: dict[str, Any] = {
     "model": "scalpel-demo",
@@ -101,9 +101,9 @@ def test_one_failed_reply_fails_the_request() -> None:
     [(None, [None] * 3), (7, [7, 8, 9]), (SEED_LIMIT - 2, [SEED_LIMIT - 2, SEED_LIMIT - 1, -SEED_LIMIT])],
 )
 def test_seeds_stay_in_their_range(seed: int | None, seeds: list[int | None]) -> None:
-    command = ChatCommand(model="m", messages=(), replies=3, seed=seed)
+    command = GenerationCommand(model="m", messages=(), replies=3, seed=seed)
     sampling = SamplingParams(max_tokens=1, seed=seed)
     request = GenerationRequest(request_id="r", prompt_token_ids=(1,), sampling=sampling)
-    prepared = PreparedChat(command=command, request=request, harm_potential={})
+    prepared = PreparedRequest(command=command, request=request, harm_potential={})
     assert [r.sampling.seed for r in prepared.requests()] == seeds
     assert len({r.request_id for r in prepared.requests()}) == 3

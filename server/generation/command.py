@@ -1,13 +1,16 @@
-"""A chat request after parsing, and what is known about it on its way."""
+"""A request after parsing, and what is known about it on its way."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from breakers.plan import Plan
+from classifiers.base import Conversation
+from server.deployment import Deployment
 from server.engines.base import GenerationChunk, GenerationRequest
+from server.generation.context import RequestContext
 from server.policy.planner import Toggle
 from server.policy.profiles import Profile
 
@@ -16,13 +19,39 @@ SEED_LIMIT = 2**63
 REPLIES_LIMIT = 32
 
 
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """A conversation, to be put through the model's chat template."""
+
+    messages: tuple[Mapping[str, str], ...]
+    """`role` and `content` of each turn, at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """Text to go on with."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """The same, already as token ids."""
+
+    token_ids: tuple[int, ...]
+
+
+Prompt: TypeAlias = ChatPrompt | TextPrompt | TokenPrompt
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatCommand:
+class GenerationCommand:
     """What the caller asked for; every field is in its range, nothing is resolved yet."""
 
     model: str
-    messages: tuple[Mapping[str, str], ...]
-    """`role` and `content` of each turn, at least one."""
+    prompt: Prompt
+    generation_start: int | None = None
+    """Position from which bundles of scope `generation` act; None for the last prompt token."""
     max_tokens: int | None = None
     """None: as many as the model has room for."""
     min_tokens: int = 0
@@ -37,23 +66,30 @@ class ChatCommand:
     repetition_penalty: float = 1.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     replies: int = 1
-    """Replies to the same conversation, each drawn on its own."""
+    """Replies to the same prompt, each drawn on its own."""
     seed: int | None = None
     """Of the first reply; each next one has the next seed."""
     logprobs: bool = False
     """Whether the response says how likely each token was."""
     top_logprobs: int = 0
+    prompt_logprobs: int | None = None
+    """Score the prompt's tokens too, naming this many of the likeliest; None for not at all."""
     toggles: Mapping[str, Toggle] = field(default_factory=dict)
     profile: Profile | None = None
     """Beats the model name's profile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedChat:
-    """A request that is ready for the engine."""
+class PreparedRequest:
+    """A prompt that is ready for the engine."""
 
-    command: ChatCommand
+    context: RequestContext
+    command: GenerationCommand
     request: GenerationRequest
+    conversation: Conversation
+    """The prompt as classifiers and scorers read it."""
+    deployment: Deployment
+    """What it was planned with."""
     harm_potential: Mapping[str, float]
     """By category; empty where there is no classifier or it failed."""
 
@@ -86,21 +122,3 @@ class ReplyPiece:
 
     index: int
     chunk: GenerationChunk
-
-
-@dataclass(slots=True)
-class RequestClock:
-    """When a request came, and when its last piece went out, in seconds of a monotonic clock."""
-
-    arrived: float = field(default_factory=time.monotonic)
-    last_piece: float | None = None
-
-    def elapsed(self) -> float:
-        """Seconds since the arrival."""
-        return time.monotonic() - self.arrived
-
-    def lap(self) -> float | None:
-        """Seconds since the previous piece, None at the first one."""
-        now = time.monotonic()
-        before, self.last_piece = self.last_piece, now
-        return None if before is None else now - before

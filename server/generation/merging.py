@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from server.chat.command import ReplyPiece
 from server.engines.base import GenerationChunk
+from server.generation.command import ReplyPiece
 
 Reply = AsyncGenerator[GenerationChunk, None]
 

@@ -1,4 +1,4 @@
-"""The chat service: classify, plan, generate, count. The order of DESIGN section 4, without HTTP.
+"""The generation service: classify, plan, generate, count. The order of DESIGN section 4, without HTTP.
 
 Nothing runs with a plan that was not made here, and what fails on the way fails the request.
 """
@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from breakers.scoring import ScoredReply
-from server.chat.command import ChatCommand, PreparedChat, ReplyPiece, RequestClock
-from server.chat.merging import merged
-from server.chat.report import AppliedReport, Report
+from classifiers.base import Conversation
+from server.deployment import Deployments
 from server.engines.base import (
     Engine,
     EngineOverloadedError,
@@ -24,56 +22,77 @@ from server.engines.base import (
     TokenPiece,
 )
 from server.errors import ClientGoneError, ContextLengthError, InvalidRequestError, RequestError
+from server.generation.command import GenerationCommand, PreparedRequest, ReplyPiece
+from server.generation.context import ReplyClock, RequestContext
+from server.generation.merging import merged
+from server.generation.prompts import PromptReader
+from server.generation.report import AppliedReport, Report
 from server.harm.outputs import FinishedReply, OutputScoring
 from server.harm.potential import ClassifierFailedError, HarmPotential
 from server.metrics import Metrics, Outcome
-from server.policy.planner import Planner, Wishes
+from server.policy.planner import Wishes
 from server.policy.profiles import ServedNames
 
-LONG_PROMPT = 8192
-"""Characters from which a prompt is tokenised off the event loop."""
 
-
-class ChatService:
-    """Serves chat requests on one engine with one set of bundles."""
+class GenerationService:
+    """Serves requests on one engine."""
 
     def __init__(
         self,
         *,
         engine: Engine,
-        planner: Planner,
+        deployments: Deployments,
         names: ServedNames,
         metrics: Metrics,
         classifier: HarmPotential | None,
         outputs: OutputScoring | None,
     ) -> None:
         self._engine = engine
-        self._planner = planner
+        self._prompts = PromptReader(engine)
+        self._deployments = deployments
         self._names = names
         self._metrics = metrics
         self._classifier = classifier
         self._outputs = outputs
 
-    async def prepare(self, command: ChatCommand) -> PreparedChat:
+    async def prepare(self, command: GenerationCommand, context: RequestContext, index: int = 0) -> PreparedRequest:
         """Check, tokenise, classify and plan.
+
+        Args:
+            command: what is asked.
+            context: of the HTTP request.
+            index: of the prompt, where the request has several.
 
         Raises:
             RequestError: the request cannot be served as asked.
         """
-        by_name = self._names.profile(command.model)
-        profile = command.profile or by_name
-        self._planner.check(command.toggles)
-        prompt = await self._tokenise(command)
+        deployment = self._deployments.current
+        profile = command.profile or self._names.profile(command.model)
+        deployment.planner.check(command.toggles)
+        prompt = await self._prompts.token_ids(command.prompt)
         sampling = self._sampling(command, len(prompt))
-        potentials = await self._classify(command)
-        plan = self._planner.plan(Wishes(profile=profile, toggles=command.toggles), potentials)
+        conversation = await self._prompts.conversation(command.prompt)
+        potentials = await self._classify(conversation)
+        plan = deployment.planner.plan(Wishes(profile=profile, toggles=command.toggles), potentials)
         self._metrics.planned(plan)
         request = GenerationRequest(
-            request_id=f"chatcmpl-{uuid.uuid4().hex}", prompt_token_ids=tuple(prompt), sampling=sampling, plan=plan
+            request_id=f"{context.request_id}-{index}",
+            prompt_token_ids=tuple(prompt),
+            sampling=sampling,
+            plan=plan,
+            generation_start=command.generation_start,
+            bank_version=deployment.bank_version,
         )
-        return PreparedChat(command=command, request=request, harm_potential=potentials or {})
+        return PreparedRequest(
+            context=context,
+            command=command,
+            request=request,
+            conversation=conversation,
+            deployment=deployment,
+            harm_potential=potentials or {},
+        )
 
-    async def run(self, prepared: PreparedChat, clock: RequestClock) -> AsyncGenerator[ReplyPiece, None]:
+    async def run(self, prepared: PreparedRequest) -> AsyncGenerator[ReplyPiece, None]:
         """The replies in pieces, as they come. Closing the iterator cancels the request and frees its slots.
 
         Raises:
@@ -81,22 +100,21 @@ class ChatService:
         """
         requests = prepared.requests()
         texts: list[list[str]] = [[] for _ in requests]
-        clocks = [clock, *(RequestClock(arrived=clock.arrived) for _ in requests[1:])]
+        clocks = [ReplyClock() for _ in requests]
         self._metrics.prompt_taken(prepared.prompt_tokens)
         async with aclosing(merged([self._engine.generate(request) for request in requests])) as pieces:
             async for piece in pieces:
-                self._count(piece, clocks[piece.index])
+                self._count(piece, prepared.context, clocks[piece.index])
                 texts[piece.index].append(piece.chunk.text)
                 yield piece
         for text in texts:
             self._offer(prepared, "".join(text))
 
-    def report(self, prepared: PreparedChat, tokens_steered: int) -> Report:
+    def report(self, prepared: PreparedRequest, tokens_steered: int) -> Report:
         """What the response says about this request: exactly the plan that the engine got."""
+        bundles = prepared.deployment.planner.bundles
         applied = {
-            name: AppliedReport(
-                strength=entry.strength, kind=self._planner.bundles[name].kind, reason=entry.reason.value
-            )
+            name: AppliedReport(strength=entry.strength, kind=bundles[name].kind, reason=entry.reason.value)
             for name, entry in prepared.plan.entries.items()
         }
         return Report(
@@ -110,11 +128,11 @@ class ChatService:
         """What a token of a reply stands for."""
         return self._engine.tokenizer.piece(token_id)
 
-    def ended(self, clock: RequestClock, error: BaseException | None) -> None:
+    def ended(self, context: RequestContext, error: BaseException | None) -> None:
         """Count one request by how it ended; called once for each, also for those refused before `prepare`."""
-        self._metrics.request_ended(outcome_of(error), clock.elapsed())
+        self._metrics.request_ended(outcome_of(error), context.elapsed())
 
-    def _sampling(self, command: ChatCommand, prompt_tokens: int) -> SamplingParams:
+    def _sampling(self, command: GenerationCommand, prompt_tokens: int) -> SamplingParams:
         limit = self._engine.info.max_model_len
         room = limit - prompt_tokens
         if room < 1:
@@ -145,40 +163,35 @@ class ChatService:
             logit_bias=command.logit_bias,
             seed=command.seed,
             top_logprobs=command.top_logprobs,
+            prompt_logprobs=command.prompt_logprobs,
         )
 
-    async def _tokenise(self, command: ChatCommand) -> Sequence[int]:
-        messages = [dict(message) for message in command.messages]
-        if sum(len(message["content"]) for message in messages) < LONG_PROMPT:
-            return self._engine.tokenizer.encode_chat(messages)
-        return await asyncio.to_thread(self._engine.tokenizer.encode_chat, messages)
-
-    async def _classify(self, command: ChatCommand) -> dict[str, float] | None:
+    async def _classify(self, conversation: Conversation) -> dict[str, float] | None:
         if self._classifier is None:
             return {}
         began = time.perf_counter()
         try:
-            potentials = await self._classifier.score(command.messages)
+            potentials = await self._classifier.score(conversation)
         except ClassifierFailedError as failure:
             self._metrics.classifier_failed(failure.reason)
             return None
         self._metrics.classified(potentials, time.perf_counter() - began)
         return potentials
 
-    def _count(self, piece: ReplyPiece, clock: RequestClock) -> None:
+    def _count(self, piece: ReplyPiece, context: RequestContext, clock: ReplyClock) -> None:
         seconds = clock.lap()
         if seconds is not None:
             self._metrics.more_tokens(len(piece.chunk.token_ids), seconds)
             return
         if piece.index == 0:
             self._metrics.prompt_reused(piece.chunk.cached_tokens)
-        self._metrics.first_tokens(len(piece.chunk.token_ids), clock.elapsed())
+        self._metrics.first_tokens(len(piece.chunk.token_ids), context.elapsed())
 
-    def _offer(self, prepared: PreparedChat, reply: str) -> None:
+    def _offer(self, prepared: PreparedRequest, reply: str) -> None:
         if self._outputs is None:
             return
-        acted = frozenset(self._planner.bundles[name].behaviour for name in prepared.plan.strengths())
-        scored = ScoredReply(messages=prepared.command.messages, reply=reply)
+        acted = frozenset(prepared.deployment.planner.bundles[name].behaviour for name in prepared.plan.strengths())
+        scored = ScoredReply(messages=prepared.conversation, reply=reply)
         self._outputs.offer(
             FinishedReply(scored=scored, applied_behaviours=acted, harm_potential=prepared.harm_potential)
         )

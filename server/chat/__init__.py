@@ -1,1 +1,0 @@
-"""What a chat request means, from parsed fields to pieces of text, without HTTP."""

@@ -1,0 +1,67 @@
+"""Prompts: from what a caller sent to token ids, and to the conversation that classifiers and scorers read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from classifiers.base import Conversation
+from server.engines.base import Engine
+from server.errors import InvalidRequestError
+from server.generation.command import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+
+LONG_PROMPT = 8192
+"""Characters, or tokens, from which a prompt is tokenised off the event loop."""
+
+Read = TypeVar("Read")
+
+
+class PromptReader:
+    """Reads prompts with an engine's tokenizer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._tokenizer = engine.tokenizer
+        self._vocab = engine.info.vocab
+
+    async def token_ids(self, prompt: Prompt) -> Sequence[int]:
+        """The prompt's tokens.
+
+        Raises:
+            InvalidRequestError: a token id that the model does not have.
+        """
+        if isinstance(prompt, ChatPrompt):
+            messages = [dict(message) for message in prompt.messages]
+            size = sum(len(message["content"]) for message in messages)
+            return await _off_loop(size, lambda: self._tokenizer.encode_chat(messages))
+        if isinstance(prompt, TextPrompt):
+            return await _off_loop(len(prompt.text), lambda: self._tokenizer.encode(prompt.text))
+        self._check(prompt.token_ids)
+        return prompt.token_ids
+
+    async def conversation(self, prompt: Prompt) -> Conversation:
+        """The prompt as a conversation: plain text is one turn of the user's.
+
+        Raises:
+            InvalidRequestError: a token id that the model does not have.
+        """
+        if isinstance(prompt, ChatPrompt):
+            return prompt.messages
+        return ({"role": "user", "content": await self._text(prompt)},)
+
+    async def _text(self, prompt: TextPrompt | TokenPrompt) -> str:
+        if isinstance(prompt, TextPrompt):
+            return prompt.text
+        self._check(prompt.token_ids)
+        return await _off_loop(len(prompt.token_ids), lambda: self._tokenizer.decode(prompt.token_ids))
+
+    def _check(self, token_ids: Sequence[int]) -> None:
+        bad = next((token_id for token_id in token_ids if not 0 <= token_id < self._vocab), None)
+        if bad is not None:
+            raise InvalidRequestError(
+                f"prompt holds token {bad}; wanted 0 to {self._vocab - 1}", param="prompt", code="invalid_value"
+            )
+
+
+async def _off_loop(size: int, read: Callable[[], Read]) -> Read:
+    return read() if size < LONG_PROMPT else await asyncio.to_thread(read)
