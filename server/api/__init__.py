@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from server.api.admin.breakers import breaker_changes_router
 from server.api.breakers import breakers_router
 from server.api.chat.route import COMPONENT, chat_router
 from server.api.chat.wire import ChatCompletionRequest
@@ -44,6 +45,7 @@ def create_app(state: ServerState) -> FastAPI:
     app.include_router(chat_router(state.generation, state.body_limit))
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
+    app.include_router(breaker_changes_router(state.bundles, state.body_limit))
     app.include_router(operations_router(state.engine, state.metrics))
     return app
 

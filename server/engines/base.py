@@ -37,6 +37,9 @@ class RequestFailedError(EngineError):
 class EngineOverloadedError(EngineError):
     """The waiting queue is full."""
 
+    retry_after_seconds: int = 1
+    """When to come back, as far as whoever passes it on knows better than the engine."""
+
 
 class EngineUnavailableError(EngineError):
     """The engine does not run: not started yet, stopping, stopped, or its loop died."""
