@@ -14,12 +14,15 @@ from server.bundles.verifier import BundleVerifier
 from server.deployment import Deployment, Deployments
 from server.engines.base import Engine
 from server.errors import ConfigError
+from server.generation.limits import NO_LIMITS, GenerationLimits
 from server.generation.service import GenerationService
 from server.harm.outputs import OutputScoring
 from server.harm.potential import HarmPotential
+from server.lifecycle import Lifecycle
 from server.metrics import Metrics
 from server.policy.planner import PlannedBundle, Planner
 from server.policy.profiles import ServedNames
+from server.tracing import NO_TRACING, Tracing
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
@@ -37,6 +40,8 @@ class ServerState:
     outputs: OutputScoring | None
     generation: GenerationService
     bundles: BundleManager
+    lifecycle: Lifecycle
+    tracing: Tracing
     body_limit: int
 
 
@@ -54,6 +59,8 @@ def assemble(
     verifier: BundleVerifier | None = None,
     sources: BundleSources | None = None,
     accepted_mismatches: Sequence[str] = (),
+    limits: GenerationLimits = NO_LIMITS,
+    tracing: Tracing = NO_TRACING,
 ) -> ServerState:
     """Put the parts together.
 
@@ -70,6 +77,8 @@ def assemble(
         verifier: opens bundles while the server runs; None refuses to.
         sources: where those may come from; None for nowhere but the Hub.
         accepted_mismatches: names of bundles that may be of another base model.
+        limits: of one request.
+        tracing: where traces go.
 
     Raises:
         ConfigError: a gate reads a category that the classifier does not have, or the engine runs other bundles.
@@ -108,7 +117,14 @@ def assemble(
         accepted_mismatches=frozenset(accepted_mismatches),
     )
     generation = GenerationService(
-        engine=engine, deployments=deployments, names=names, metrics=metrics, classifier=potential, outputs=outputs
+        engine=engine,
+        deployments=deployments,
+        names=names,
+        metrics=metrics,
+        classifier=potential,
+        outputs=outputs,
+        limits=limits,
+        tracing=tracing,
     )
     return ServerState(
         engine=engine,
@@ -119,6 +135,8 @@ def assemble(
         outputs=outputs,
         generation=generation,
         bundles=manager,
+        lifecycle=Lifecycle(),
+        tracing=tracing,
         body_limit=body_limit,
     )
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from server.api.admin.breakers import breaker_changes_router
 from server.api.breakers import breakers_router
 from server.api.chat.route import COMPONENT, chat_router
 from server.api.chat.wire import ChatCompletionRequest
+from server.api.edge.requests import RequestEdge
 from server.api.errors import install_handlers
 from server.api.models import models_router
 from server.api.operations import operations_router
@@ -29,6 +32,8 @@ def create_app(state: ServerState) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
+            # On a thread: what is left may have to be sent to a collector that does not answer.
+            stack.push_async_callback(asyncio.to_thread, state.tracing.shutdown)
             if state.outputs is not None:
                 await state.outputs.start()
                 stack.push_async_callback(state.outputs.stop)
@@ -40,18 +45,27 @@ def create_app(state: ServerState) -> FastAPI:
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
-    app = Api(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    edge = RequestEdge(state.lifecycle, state.tracing)
+    app = Api(edge, title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_handlers(app)
     app.include_router(chat_router(state.generation, state.body_limit))
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
     app.include_router(breaker_changes_router(state.bundles, state.body_limit))
-    app.include_router(operations_router(state.engine, state.metrics))
+    app.include_router(operations_router(state.engine, state.metrics, state.lifecycle))
     return app
 
 
 class Api(FastAPI):
-    """Knows the bodies that routes read themselves, for the API description."""
+    """Knows the bodies that routes read themselves, for the API description, and lets no request by its edge."""
+
+    def __init__(self, edge: RequestEdge, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._edge = edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._edge.serve(super().__call__, scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""

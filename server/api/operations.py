@@ -9,16 +9,17 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
 from server.engines.base import Engine
+from server.lifecycle import Lifecycle
 from server.metrics import Metrics
 
 
 class Health(BaseModel):
     """Whether something is well."""
 
-    status: Literal["ok", "unhealthy"]
+    status: Literal["ok", "unhealthy", "draining"]
 
 
-def operations_router(engine: Engine, metrics: Metrics) -> APIRouter:
+def operations_router(engine: Engine, metrics: Metrics, lifecycle: Lifecycle) -> APIRouter:
     """Health and metrics."""
     router = APIRouter(tags=["operations"])
 
@@ -35,7 +36,10 @@ def operations_router(engine: Engine, metrics: Metrics) -> APIRouter:
 
     @router.get("/health/ready")
     async def ready(response: Response) -> Health:
-        """Whether requests can be sent; 503 asks to wait."""
+        """Whether requests can be sent; 503 asks to wait, or to go elsewhere."""
+        if lifecycle.draining:
+            response.status_code = 503
+            return Health(status="draining")
         return health(response)
 
     @router.get("/metrics", response_class=Response)
