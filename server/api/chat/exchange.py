@@ -27,6 +27,7 @@ from server.api.chat.wire import ChatCompletionRequest
 from server.api.connection import EventStream
 from server.api.errors import describe
 from server.engines.base import FinishReason, GenerationChunk, RequestFailedError
+from server.errors import ServerError
 from server.generation.command import PreparedRequest, ReplyPiece
 from server.generation.context import RequestContext
 from server.generation.report import Report
@@ -109,7 +110,9 @@ class Exchange:
             async for event in self._reply(prepared, first, rest):
                 yield event
         except Exception as failure:  # the status is out: every failure has to become an event
-            logger.exception("%s failed in mid-stream", self._id)
+            # Where the server itself ended it, the failure says all that there is to say.
+            told = None if isinstance(failure, ServerError) else failure
+            logger.error("%s failed in mid-stream: %s", self._id, type(failure).__name__, exc_info=told)
             failures.append(failure)
             # No [DONE] after this: what was sent is not a whole reply.
             yield f"data: {json.dumps(describe(failure).body())}\n\n".encode()
