@@ -14,6 +14,7 @@ from benchmarks import card_tables, serving_tables
 from benchmarks.architecture_table import architecture_rows
 from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.history import root
+from benchmarks.metrics_table import metric_rows
 from benchmarks.results import ResultFile, load_result, results_folder
 
 DOCUMENTS = (
@@ -22,6 +23,7 @@ DOCUMENTS = (
     "docs/results/serving.md",
     "docs/classifiers.md",
     "docs/architectures.md",
+    "docs/operations.md",
 )
 _TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
@@ -200,6 +202,7 @@ def _serving(rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callable
 
 TABLES: Mapping[str, Callable[[Load], str]] = {
     "architectures": _card(architecture_rows),
+    "metrics": _card(metric_rows),
     "lexical.data": _card(card_tables.data_table),
     "lexical.figures": _card(card_tables.figures_table),
     "lexical.sources": _card(card_tables.sources_table),
