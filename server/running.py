@@ -59,6 +59,8 @@ def uvicorn_settings(app: ASGIApp, limits: ConnectionLimits, **more: Any) -> uvi
         app,
         http=protocol,
         h11_max_incomplete_event_size=HEADER_BYTES,
+        # Its lines go where all others go, in the same format.
+        log_config=None,
         log_level="warning",
         access_log=False,
         ws="none",

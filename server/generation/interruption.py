@@ -42,9 +42,11 @@ class Interruptions:
         """`seconds`: the time limit of a request, from its arrival; None for none."""
         self._seconds = seconds
         self._running: set[_Running] = set()
+        self._over: ServerError | None = None
 
     def interrupt_all(self, error: ServerError) -> None:
-        """End everything that runs with this error."""
+        """End everything that runs with this error, and everything that begins from now on."""
+        self._over = self._over or error
         for running in list(self._running):
             running.interrupt(error)
 
@@ -66,6 +68,7 @@ class Interruptions:
             error = RequestTimeoutError(f"the request took longer than {self._seconds:g} s, and was ended")
             left = max(0.0, self._seconds - elapsed)
             alarm = asyncio.get_running_loop().call_later(left, running.interrupt, error)
+        running.error = self._over
         self._running.add(running)
         try:
             async with aclosing(pieces):

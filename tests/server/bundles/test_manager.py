@@ -94,7 +94,7 @@ async def test_what_cannot_be_planned_is_not_compiled(state: ServerState, engine
 async def test_what_is_not_proved_is_retired(state: ServerState, engine: StubEngine) -> None:
     before, seen = state.deployments.current, []
 
-    async def prove(deployment: Deployment) -> None:
+    async def prove(deployment: Deployment, *_: object) -> None:
         seen.append((deployment.bank_version, state.deployments.current.bank_version))
         raise BundleRefusedError("the canary of 'a' changed other logits")
 
@@ -128,7 +128,7 @@ async def test_a_cancelled_change_is_none(state: ServerState, engine: StubEngine
     before = state.deployments.current
     started = asyncio.Event()
 
-    async def prove(_deployment: Deployment) -> None:
+    async def prove(*_: object) -> None:
         started.set()
         await asyncio.sleep(60)
 

@@ -64,6 +64,13 @@ async def test_an_interruption_ends_it_now_or_at_its_next_piece(waiting: bool) -
     assert not running._running
 
 
+async def test_what_begins_after_the_end_ends_at_once() -> None:
+    source, running = Source(), Interruptions()
+    running.interrupt_all(STOPPED)
+    with pytest.raises(DrainingError, match="stopped"):
+        await anext(running.guarded(source.pieces(), 0.0))
+
+
 async def test_the_time_limit_counts_from_the_arrival() -> None:
     source = Source()
     with pytest.raises(RequestTimeoutError, match=r"longer than 5 s"):
