@@ -1,4 +1,4 @@
-"""The bundles of the soak: the packaged ones, another toxicity breaker of the same name, and one that comes and goes."""
+"""The bundles of the soak: the packaged ones, a second toxicity breaker of that name, and one that comes and goes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _save_half(model: torch.nn.Module, path: Path) -> None:
 
 def _save_extra(model: torch.nn.Module, path: Path) -> None:
     keep = torch.zeros(8)
-    site = Site(layer=1, component=Component.NEURON, indices=tuple(range(8)))
+    site = Site(layer=1, component=Component.NEURON, neurons=tuple(range(8)))
     draft = BundleDraft(
         entry=BankEntry(name=EXTRA, scope=Scope.ALL, interventions=(Mask(site=site, keep=keep),)),
         behaviour="none",
