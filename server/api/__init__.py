@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from fastapi import FastAPI
 
 from server.api.breakers import breakers_router
-from server.api.chat.route import COMPONENT, chat_router
+from server.api.chat.route import chat_router
 from server.api.chat.wire import ChatCompletionRequest
+from server.api.description import DescribedApi
 from server.api.errors import install_handlers
 from server.api.models import models_router
 from server.api.operations import operations_router
@@ -39,27 +39,14 @@ def create_app(state: ServerState) -> FastAPI:
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
-    app = Api(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DescribedApi(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.bodies = (ChatCompletionRequest,)
     install_handlers(app)
     app.include_router(chat_router(state.generation, state.body_limit))
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
     app.include_router(operations_router(state.engine, state.metrics))
     return app
-
-
-class Api(FastAPI):
-    """Knows the bodies that routes read themselves, for the API description."""
-
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
-        if self.openapi_schema is None:
-            document = super().openapi()
-            schema = ChatCompletionRequest.model_json_schema(ref_template=COMPONENT)
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas |= schema.pop("$defs")
-            schemas[ChatCompletionRequest.__name__] = schema
-        return super().openapi()
 
 
 def _version() -> str:
