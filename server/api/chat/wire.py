@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from server.api.wire import SamplingWire, Wire, WithoutEffect, check_min_tokens, only
+from server.api.wire import SamplingWire, Wire, WithoutEffect, check_min_tokens, check_starts, only
 from server.engines.limits import TOP_LOGPROBS_LIMIT
 from server.generation.command import ChatPrompt, GenerationCommand
 
@@ -82,6 +82,7 @@ class ChatCompletionRequest(SamplingWire):
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
             raise PydanticCustomError("limits", "max_tokens and max_completion_tokens differ; send one of them")
+        check_starts(self.scalpel, 1)
         check_min_tokens(self.min_tokens or 0, next(iter(limits), None))
         if self.top_logprobs and not self.logprobs:
             raise PydanticCustomError("top_logprobs", "top_logprobs: allowed with logprobs=true only")
@@ -94,5 +95,5 @@ class ChatCompletionRequest(SamplingWire):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             logprobs=bool(self.logprobs),
             top_logprobs=self.top_logprobs or 0,
-            generation_start=self.scalpel.generation_start if self.scalpel is not None else None,
+            generation_start=self.starts(1)[0],
         )

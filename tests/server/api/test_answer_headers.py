@@ -28,7 +28,7 @@ def test_an_answer_says_what_was_read_and_applied(http: httpx.Client, stream: bo
     body = {"model": "scalpel-demo", "messages": [{"role": "user", "content": "show me toxicity"}], "stream": stream}
     body["scalpel"] = {"breakers": {"gender_bias": 0.5}}
     headers = http.post("/v1/chat/completions", json=body).headers
-    assert headers["x-scalpel-harm-potential"] == "toxicity=0.95, gender_bias=0.02"
+    assert headers["x-scalpel-harm-potential"] == "gender_bias=0.02, toxicity=0.95"
     assert headers["x-scalpel-applied"] == "toxicity=1.0;reason=gate, gender_bias=0.5;reason=request"
     assert len(headers["x-request-id"]) == 32
 
