@@ -20,6 +20,8 @@ from breakers.scoring import HarmScorer
 from classifiers import build_classifier
 from classifiers.base import HarmClassifier
 from server.base_model import load_base
+from server.bundles.sources import BundleSources
+from server.bundles.verifier import BundleVerifier
 from server.config import ServerConfig
 from server.errors import ConfigError
 from server.state import ServerState, assemble
@@ -45,9 +47,11 @@ def build_server(config: ServerConfig) -> ServerState:
     """
     classifier = _classifier(config)
     # Before the model: what is refused is refused at once.
-    bundles = load_bundles(bundle_references(config), pinned=config.require_pinned_bundles)
+    references = bundle_references(config)
+    bundles = load_bundles(references, pinned=config.require_pinned_bundles)
     loaded = load_base(_model_path(config), config.engine.dtype)
-    _verify_bases(bundles, fingerprint_model(loaded.model), config.accept_base_mismatch)
+    fingerprint = fingerprint_model(loaded.model)
+    _verify_bases(bundles, fingerprint, config.accept_base_mismatch)
     sites = resolve_sites(loaded.model)
     for bundle in bundles:
         verify_sites(bundle, sites)
@@ -60,6 +64,10 @@ def build_server(config: ServerConfig) -> ServerState:
         scorer=_scorer(config),
         scoring_rate=config.output_scoring.rate,
         body_limit=config.body_limit,
+        references=references,
+        verifier=BundleVerifier(fingerprint=fingerprint, sites=sites),
+        sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),
+        accepted_mismatches=config.accept_base_mismatch,
     )
     _warn_of_foreign_gates(bundles, classifier)
     _log_start(config, state)

@@ -90,6 +90,8 @@ class ServerConfig(_Section):
     """Bind beyond loopback although no API key is asked for."""
     bundles: list[BundleReference] | None = None
     """Directories or `hf://owner/name[@revision]`; None: the packaged ones with the demo model, none with others."""
+    bundle_roots: list[Path] = []
+    """Directories below which bundles may lie that are added while the server runs; none: only the Hub's."""
     require_pinned_bundles: bool = False
     """Refuse references to the Hub without a whole commit hash."""
     accept_base_mismatch: list[str] = []

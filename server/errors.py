@@ -9,7 +9,12 @@
           x UnknownBreakerError         no such bundle is loaded (as an address; in a body it is an invalid field)
           x BodyTooLargeError           more bytes than the server reads
           x MediaTypeError              a body that is not declared as JSON
+          x BundleRefusedError          a bundle that cannot be read, trusted or planned with
+          x BundleConflictError         a change of bundles that the present state does not allow
       x ClientGoneError             nobody waits for the answer any more
+          x SlowClientError             the client takes what is sent to it too slowly
+      x RequestTimeoutError         the request took longer than it may
+      x DrainingError               the server is about to stop
 
 Every message names what was found and what was wanted. Which status each one becomes is the business of
 `server.api.errors` alone.
@@ -61,5 +66,28 @@ class MediaTypeError(RequestError):
     """The body is not declared as JSON."""
 
 
+class BundleRefusedError(RequestError):
+    """The bundle cannot be read, trusted, planned with or attached."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="source", code="bundle_refused")
+
+
+class BundleConflictError(RequestError):
+    """The change does not fit what is loaded now."""
+
+
 class ClientGoneError(ServerError):
     """The client closed the connection before the answer was ready."""
+
+
+class SlowClientError(ClientGoneError):
+    """The client takes what is sent to it too slowly; it is treated as one that went away."""
+
+
+class RequestTimeoutError(ServerError):
+    """The request took longer than `limits.request_seconds`."""
+
+
+class DrainingError(ServerError):
+    """The server is about to stop: it takes no new requests, or its grace for running ones is over."""

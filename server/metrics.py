@@ -82,6 +82,10 @@ class BundleLabels:
     category: str
     scope: str
 
+    def values(self) -> tuple[str, ...]:
+        """In the order of the metric's labels."""
+        return self.bundle, self.kind, self.behaviour, self.category, self.scope
+
 
 class Metrics:
     """All metrics of one application."""
@@ -141,9 +145,31 @@ class Metrics:
         self._bundle_info = self._gauge(
             "scalpel_bundle_info", "Loaded bundles; always 1.", "bundle", "kind", "behaviour", "category", "scope"
         )
-        self._create_series(tuple(bundles), tuple(categories), tuple(behaviours))
+        self._shown: dict[str, BundleLabels] = {}
+        self._create_series(tuple(categories), tuple(behaviours))
+        self.show_bundles(bundles)
         # Counted at every token, and a look-up of labels costs more than the count.
         self._reply_tokens = self._tokens.labels(kind="completion")
+
+    def show_bundles(self, bundles: Iterable[BundleLabels]) -> None:
+        """These are loaded now. Counters of the others stay while requests use them; see `forget_bundles`."""
+        loaded = {bundle.bundle: bundle for bundle in bundles}
+        for name, labels in self._shown.items():
+            if loaded.get(name) != labels:
+                self._bundle_info.remove(*labels.values())
+        for name, labels in loaded.items():
+            if self._shown.get(name) != labels:
+                self._create_bundle_series(labels)
+        self._shown = loaded
+
+    def forget_bundles(self) -> None:
+        """Drop the series of bundles that are loaded no more, once no request uses them."""
+        named = {sample.labels["bundle"] for metric in self._strength.collect() for sample in metric.samples}
+        for name in named - self._shown.keys():
+            self._strength.remove(name)
+            self._overrides.remove(name)
+            for reason in Reason:
+                self._interventions.remove(name, reason)
 
     def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
         """Read the queue's length from the engine at each scrape."""
@@ -208,9 +234,7 @@ class Metrics:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _create_series(
-        self, bundles: tuple[BundleLabels, ...], categories: tuple[str, ...], behaviours: tuple[str, ...]
-    ) -> None:
+    def _create_series(self, categories: tuple[str, ...], behaviours: tuple[str, ...]) -> None:
         for outcome in Outcome:
             self._requests.labels(outcome=outcome)
         for failure in ClassifierFailure:
@@ -226,21 +250,13 @@ class Metrics:
             labels = {"category": behaviour, "applied": _word(applied), "input": input_harm}
             self._scored.labels(**labels)
             self._harmful.labels(**labels)
-        for bundle in bundles:
-            self._create_bundle_series(bundle)
 
     def _create_bundle_series(self, bundle: BundleLabels) -> None:
         self._strength.labels(bundle=bundle.bundle)
         self._overrides.labels(bundle=bundle.bundle)
         for reason in (Reason.GATE, Reason.REQUEST, Reason.PROFILE, Reason.CLASSIFIER_FAILED):
             self._interventions.labels(bundle=bundle.bundle, reason=reason)
-        self._bundle_info.labels(
-            bundle=bundle.bundle,
-            kind=bundle.kind,
-            behaviour=bundle.behaviour,
-            category=bundle.category,
-            scope=bundle.scope,
-        ).set(1)
+        self._bundle_info.labels(*bundle.values()).set(1)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

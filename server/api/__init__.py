@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
+from server.api.admin.breakers import breaker_changes_router
 from server.api.breakers import breakers_router
 from server.api.chat.route import chat_router
 from server.api.chat.wire import ChatCompletionRequest
@@ -52,5 +53,6 @@ def create_app(state: ServerState) -> FastAPI:
     app.include_router(version_router())
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
+    app.include_router(breaker_changes_router(state.bundles, state.body_limit))
     app.include_router(operations_router(state.engine, state.metrics))
     return app

@@ -16,9 +16,13 @@ from starlette.exceptions import HTTPException
 from server.engines.base import EngineError, EngineOverloadedError, EngineUnavailableError, RequestRefusedError
 from server.errors import (
     BodyTooLargeError,
+    BundleConflictError,
+    BundleRefusedError,
     ClientGoneError,
+    DrainingError,
     MediaTypeError,
     RequestError,
+    RequestTimeoutError,
     ServerError,
     UnknownBreakerError,
     UnknownModelError,
@@ -74,6 +78,10 @@ async def respond(request: Request, error: Exception) -> JSONResponse:
 def _describe_server_error(error: ServerError) -> ErrorReply:
     if isinstance(error, ClientGoneError):
         return ErrorReply(status=499, message=str(error), type="client_closed_request")
+    if isinstance(error, RequestTimeoutError):
+        return ErrorReply(status=504, message=str(error), type="server_error", code="request_timeout")
+    if isinstance(error, DrainingError):
+        return ErrorReply(status=503, message=str(error), type="server_error", code="draining", headers=_RETRY)
     if not isinstance(error, RequestError):
         return ErrorReply(status=500, message=str(error), type="server_error")
     status = 400
@@ -83,6 +91,10 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
         status = 413
     elif isinstance(error, MediaTypeError):
         status = 415
+    elif isinstance(error, BundleConflictError):
+        status = 409
+    elif isinstance(error, BundleRefusedError):
+        status = 422
     return ErrorReply(
         status=status, message=str(error), type="invalid_request_error", param=error.param, code=error.code
     )
@@ -98,7 +110,8 @@ def _describe_engine_error(error: EngineError) -> ErrorReply:
             code="request_refused",
         )
     if isinstance(error, EngineOverloadedError):
-        return ErrorReply(status=429, message=str(error), type="rate_limit_error", code="overloaded", headers=_RETRY)
+        wait = {"Retry-After": str(error.retry_after_seconds)}
+        return ErrorReply(status=429, message=str(error), type="rate_limit_error", code="overloaded", headers=wait)
     if isinstance(error, EngineUnavailableError):
         return ErrorReply(
             status=503, message=str(error), type="server_error", code="engine_unavailable", headers=_RETRY

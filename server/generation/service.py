@@ -66,7 +66,8 @@ class GenerationService:
         Raises:
             RequestError: the request cannot be served as asked.
         """
-        deployment = self._deployments.current
+        # The same one for all prompts of an HTTP request, until `ended`.
+        deployment = self._deployments.acquire(context.request_id)
         profile = command.profile or self._names.profile(command.model)
         deployment.planner.check(command.toggles)
         prompt = await self._prompts.token_ids(command.prompt)
@@ -130,6 +131,7 @@ class GenerationService:
 
     def ended(self, context: RequestContext, error: BaseException | None) -> None:
         """Count one request by how it ended; called once for each, also for those refused before `prepare`."""
+        self._deployments.release(context.request_id)
         self._metrics.request_ended(outcome_of(error), context.elapsed())
 
     def _sampling(self, command: GenerationCommand, prompt_tokens: int) -> SamplingParams:

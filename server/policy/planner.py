@@ -32,6 +32,8 @@ class PlannedBundle:
     """The harm potential that its gate reads."""
     gate: Gate | None
     strength_max: float
+    enabled: bool = True
+    """Whether it acts in requests that do not ask for it."""
 
     def __post_init__(self) -> None:
         if self.highest <= 0:
@@ -120,6 +122,8 @@ def _settle(bundle: PlannedBundle, wishes: Wishes, potentials: Mapping[str, floa
 def _by_profile(bundle: PlannedBundle, profile: Profile, potentials: Mapping[str, float] | None) -> AppliedStrength:
     if profile is Profile.OFF:
         return _applied(0.0, Reason.PROFILE)
+    if profile is Profile.DEFAULT and not bundle.enabled:
+        return _applied(0.0, Reason.OFF)
     if profile is Profile.STRICT and bundle.gate is not None:
         return _applied(bundle.full_strength, Reason.PROFILE)
     return _by_gate(bundle, potentials, without_gate=_applied(0.0, Reason.OFF))
