@@ -9,6 +9,11 @@
           x UnknownBreakerError         no such bundle is loaded (as an address; in a body it is an invalid field)
           x BodyTooLargeError           more bytes than the server reads
           x MediaTypeError              a body that is not declared as JSON
+          x AuthenticationError         no valid API key
+          x PermissionDeniedError       a valid one, or none, that may not do this
+          x RateLimitedError            more than the caller may ask for in this time
+      x ClassifierRequiredError     policy serves nothing without a harm potential, and there is none
+      x AuditFailedError            what has to be audited could not be, and is not done
       x ClientGoneError             nobody waits for the answer any more
 
 Every message names what was found and what was wanted. Which status each one becomes is the business of
@@ -59,6 +64,35 @@ class BodyTooLargeError(RequestError):
 
 class MediaTypeError(RequestError):
     """The body is not declared as JSON."""
+
+
+class AuthenticationError(RequestError):
+    """There is no valid API key with the request."""
+
+
+class PermissionDeniedError(RequestError):
+    """The caller may not do this."""
+
+
+class RateLimitedError(RequestError):
+    """The caller asked for more than it may in this time."""
+
+    def __init__(self, message: str, *, retry_after: float, limit: str) -> None:
+        super().__init__(message, code="rate_limit_exceeded")
+        self.limit = limit
+        """`requests` or `tokens`."""
+        self.retry_after = retry_after
+        """Seconds until the same request would pass, if nothing else came between."""
+
+
+class ClassifierRequiredError(ServerError):
+    """Policy serves nothing without a harm potential, and there is none."""
+
+    code = "classifier_failed"
+
+
+class AuditFailedError(ServerError):
+    """What has to be audited could not be written down, and so it is not done."""
 
 
 class ClientGoneError(ServerError):

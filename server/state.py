@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from breakers.bundles import Bundle
 from breakers.scoring import HarmScorer
 from classifiers.base import HarmClassifier
+from server.access.access import Access
+from server.access_metrics import AccessFile
+from server.audit import AuditLog, ServerLogAudit
 from server.deployment import Deployment, Deployments
 from server.engines.base import Engine
 from server.errors import ConfigError
+from server.generation.enforcement import Enforcement
 from server.generation.service import GenerationService
 from server.harm.outputs import OutputScoring
 from server.harm.potential import HarmPotential
 from server.metrics import BundleLabels, Metrics
 from server.policy.planner import PlannedBundle, Planner
+from server.policy.policy import Policy
 from server.policy.profiles import ServedNames
 
 BODY_LIMIT = 1024 * 1024
@@ -34,6 +40,10 @@ class ServerState:
     outputs: OutputScoring | None
     generation: GenerationService
     body_limit: int
+    access: Access
+    audit: AuditLog
+    policy_file: Path | None
+    """What `reload_policy` reads; None where everything is allowed."""
 
 
 def assemble(
@@ -46,6 +56,10 @@ def assemble(
     scorer: HarmScorer | None = None,
     scoring_rate: float = 1.0,
     body_limit: int = BODY_LIMIT,
+    policy: Policy | None = None,
+    policy_file: Path | None = None,
+    access: Access | None = None,
+    audit: AuditLog | None = None,
 ) -> ServerState:
     """Put the parts together.
 
@@ -58,11 +72,16 @@ def assemble(
         scorer: scores replies off the hot path; None for none.
         scoring_rate: share of replies that are scored, in [0, 1].
         body_limit: bytes of a request's body.
+        policy: None to allow everything.
+        policy_file: where it was read, to read it again.
+        access: None to ask for no key.
+        audit: None for the server's own log.
 
     Raises:
-        ConfigError: a gate reads a category that the classifier does not have, or the engine runs other bundles.
+        ConfigError: a gate reads a category that the classifier does not have, the engine runs other bundles, or the
+            policy does not fit them.
     """
-    planner = Planner(planned_bundle(bundle) for bundle in bundles)
+    planner = Planner((planned_bundle(bundle) for bundle in bundles), policy)
     _check_categories(planner, classifier)
     if sorted(engine.info.bundles) != sorted(planner.bundles):
         raise ConfigError(
@@ -74,6 +93,10 @@ def assemble(
         scorer.behaviours if scorer is not None else (),
     )
     metrics.watch_engine(engine.stats)
+    access = Access() if access is None else access
+    if access.keys is not None:
+        access.keys.reloaded = lambda done: metrics.access.reloaded(AccessFile.KEYS, done=done)
+    audit = ServerLogAudit() if audit is None else audit
     potential = None
     if classifier is not None:
         potential = HarmPotential(classifier, timeout_seconds=classifier_timeout_seconds)
@@ -81,7 +104,13 @@ def assemble(
     names = ServedNames(served_name)
     deployments = Deployments(Deployment(bundles={bundle.name: bundle for bundle in bundles}, planner=planner))
     generation = GenerationService(
-        engine=engine, deployments=deployments, names=names, metrics=metrics, classifier=potential, outputs=outputs
+        engine=engine,
+        deployments=deployments,
+        names=names,
+        metrics=metrics,
+        classifier=potential,
+        outputs=outputs,
+        enforcement=Enforcement(rates=access.rates, audit=audit, metrics=metrics.access),
     )
     return ServerState(
         engine=engine,
@@ -92,6 +121,9 @@ def assemble(
         outputs=outputs,
         generation=generation,
         body_limit=body_limit,
+        access=access,
+        audit=audit,
+        policy_file=policy_file,
     )
 
 
@@ -104,6 +136,7 @@ def planned_bundle(bundle: Bundle) -> PlannedBundle:
         category=bundle.manifest.category,
         gate=bundle.gate,
         strength_max=bundle.manifest.strength_max,
+        dose_p95=bundle.manifest.dose_p95,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from server.api.access import AccessMiddleware
 from server.api.breakers import breakers_router
 from server.api.chat.route import COMPONENT, chat_router
 from server.api.chat.wire import ChatCompletionRequest
@@ -41,6 +42,9 @@ def create_app(state: ServerState) -> FastAPI:
     # No page at /docs: FastAPI's would load its scripts from other hosts.
     app = Api(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_handlers(app)
+    app.add_middleware(
+        AccessMiddleware, access=state.access, deployments=state.deployments, metrics=state.metrics.access
+    )
     app.include_router(chat_router(state.generation, state.body_limit))
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))

@@ -253,4 +253,5 @@ class ChatCompletionRequest(_Wire):
             top_logprobs=self.top_logprobs or 0,
             toggles=dict(options.breakers),
             profile=options.profile,
+            user=self.user if isinstance(self.user, str) else None,
         )
