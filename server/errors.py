@@ -11,6 +11,11 @@
           x MediaTypeError              a body that is not declared as JSON
           x BundleRefusedError          a bundle that cannot be read, trusted or planned with
           x BundleConflictError         a change of bundles that the present state does not allow
+          x AuthenticationError         no valid API key
+          x PermissionDeniedError       a valid one, or none, that may not do this
+          x RateLimitedError            more than the caller may ask for in this time
+      x ClassifierRequiredError     policy serves nothing without a harm potential, and there is none
+      x AuditFailedError            what has to be audited could not be, and is not done
       x ClientGoneError             nobody waits for the answer any more
           x SlowClientError             the client takes what is sent to it too slowly
       x RequestTimeoutError         the request took longer than it may
@@ -75,6 +80,35 @@ class BundleRefusedError(RequestError):
 
 class BundleConflictError(RequestError):
     """The change does not fit what is loaded now."""
+
+
+class AuthenticationError(RequestError):
+    """There is no valid API key with the request."""
+
+
+class PermissionDeniedError(RequestError):
+    """The caller may not do this."""
+
+
+class RateLimitedError(RequestError):
+    """The caller asked for more than it may in this time."""
+
+    def __init__(self, message: str, *, retry_after: float, limit: str) -> None:
+        super().__init__(message, code="rate_limit_exceeded")
+        self.limit = limit
+        """`requests` or `tokens`."""
+        self.retry_after = retry_after
+        """Seconds until the same request would pass, if nothing else came between."""
+
+
+class ClassifierRequiredError(ServerError):
+    """Policy serves nothing without a harm potential, and there is none."""
+
+    code = "classifier_failed"
+
+
+class AuditFailedError(ServerError):
+    """What has to be audited could not be written down, and so it is not done."""
 
 
 class ClientGoneError(ServerError):

@@ -14,6 +14,7 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from breakers.plan import Plan, Reason
+from server.access_metrics import NEVER_ACTS, AccessMetrics
 from server.engines.base import EngineStats
 
 HARMFUL = 0.5
@@ -127,9 +128,6 @@ class Metrics:
         self._classifier_failures = self._counter(
             "scalpel_classifier_failures", "Inputs without a harm potential: they ran at full strength.", "reason"
         )
-        self._overrides = self._counter(
-            "scalpel_policy_overrides", "Requests that toggled a bundle themselves.", "bundle"
-        )
         self._tokens = self._counter("scalpel_tokens", "Tokens of prompts and replies.", "kind")
         self._first_token = self._histogram(
             "scalpel_time_to_first_token_seconds", "From the request's arrival to its first token.", _REQUEST
@@ -145,6 +143,7 @@ class Metrics:
         self._bundle_info = self._gauge(
             "scalpel_bundle_info", "Loaded bundles; always 1.", "bundle", "kind", "behaviour", "category", "scope"
         )
+        self.access = AccessMetrics(self.registry)
         self._shown: dict[str, BundleLabels] = {}
         self._create_series(tuple(categories), tuple(behaviours))
         self.show_bundles(bundles)
@@ -167,8 +166,8 @@ class Metrics:
         named = {sample.labels["bundle"] for metric in self._strength.collect() for sample in metric.samples}
         for name in named - self._shown.keys():
             self._strength.remove(name)
-            self._overrides.remove(name)
-            for reason in Reason:
+            self.access.forget_bundle(name)
+            for reason in sorted(set(Reason) - NEVER_ACTS):
                 self._interventions.remove(name, reason)
 
     def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
@@ -198,8 +197,6 @@ class Metrics:
             self._strength.labels(bundle=bundle).observe(entry.strength)
             if entry.strength > 0:
                 self._interventions.labels(bundle=bundle, reason=entry.reason).inc()
-            if entry.reason is Reason.REQUEST:
-                self._overrides.labels(bundle=bundle).inc()
 
     def prompt_taken(self, tokens: int) -> None:
         """A prompt of this many tokens went to the engine."""
@@ -252,9 +249,9 @@ class Metrics:
             self._harmful.labels(**labels)
 
     def _create_bundle_series(self, bundle: BundleLabels) -> None:
+        self.access.show_bundle(bundle.bundle)
         self._strength.labels(bundle=bundle.bundle)
-        self._overrides.labels(bundle=bundle.bundle)
-        for reason in (Reason.GATE, Reason.REQUEST, Reason.PROFILE, Reason.CLASSIFIER_FAILED):
+        for reason in sorted(set(Reason) - NEVER_ACTS):
             self._interventions.labels(bundle=bundle.bundle, reason=reason)
         self._bundle_info.labels(*bundle.values()).set(1)
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from breakers.bundles import Bundle
 from breakers.scoring import HarmScorer
 from classifiers.base import HarmClassifier
+from server.access.access import Access
+from server.access_metrics import AccessFile
+from server.audit import AuditLog, ServerLogAudit
 from server.bundles.manager import BundleManager, bundle_labels
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
 from server.deployment import Deployment, Deployments
 from server.engines.base import Engine
 from server.errors import ConfigError
+from server.generation.enforcement import Enforcement
 from server.generation.service import GenerationService
 from server.harm.outputs import OutputScoring
 from server.harm.potential import HarmPotential
 from server.metrics import Metrics
 from server.policy.planner import PlannedBundle, Planner
+from server.policy.policy import Policy
 from server.policy.profiles import ServedNames
 
 BODY_LIMIT = 1024 * 1024
@@ -38,6 +44,10 @@ class ServerState:
     generation: GenerationService
     bundles: BundleManager
     body_limit: int
+    access: Access
+    audit: AuditLog
+    policy_file: Path | None
+    """What `reload_policy` reads; None where everything is allowed."""
 
 
 def assemble(
@@ -54,6 +64,10 @@ def assemble(
     verifier: BundleVerifier | None = None,
     sources: BundleSources | None = None,
     accepted_mismatches: Sequence[str] = (),
+    policy: Policy | None = None,
+    policy_file: Path | None = None,
+    access: Access | None = None,
+    audit: AuditLog | None = None,
 ) -> ServerState:
     """Put the parts together.
 
@@ -70,16 +84,25 @@ def assemble(
         verifier: opens bundles while the server runs; None refuses to.
         sources: where those may come from; None for nowhere but the Hub.
         accepted_mismatches: names of bundles that may be of another base model.
+        policy: None to allow everything.
+        policy_file: where it was read, to read it again.
+        access: None to ask for no key.
+        audit: None for the server's own log.
 
     Raises:
-        ConfigError: a gate reads a category that the classifier does not have, or the engine runs other bundles.
+        ConfigError: a gate reads a category that the classifier does not have, the engine runs other bundles, or the
+            policy does not fit them.
     """
 
     def deploy(loaded: Mapping[str, Bundle], *, bank_version: int, off_by_default: frozenset[str]) -> Deployment:
-        planner = Planner(planned_bundle(b, enabled=b.name not in off_by_default) for b in loaded.values())
+        # The policy of the moment: it may have been read again since the start.
+        now = policy if deployments is None else deployments.current.planner.policy
+        planned = (planned_bundle(b, enabled=b.name not in off_by_default) for b in loaded.values())
+        planner = Planner(planned, now)
         _check_categories(planner, classifier)
         return Deployment(bundles=loaded, planner=planner, bank_version=bank_version, off_by_default=off_by_default)
 
+    deployments: Deployments | None = None
     first = deploy({bundle.name: bundle for bundle in bundles}, bank_version=0, off_by_default=frozenset())
     if sorted(engine.info.bundles) != sorted(first.bundles):
         raise ConfigError(
@@ -91,6 +114,10 @@ def assemble(
         scorer.behaviours if scorer is not None else (),
     )
     metrics.watch_engine(engine.stats)
+    access = Access() if access is None else access
+    if access.keys is not None:
+        access.keys.reloaded = lambda done: metrics.access.reloaded(AccessFile.KEYS, done=done)
+    audit = ServerLogAudit() if audit is None else audit
     potential = None
     if classifier is not None:
         potential = HarmPotential(classifier, timeout_seconds=classifier_timeout_seconds)
@@ -108,7 +135,13 @@ def assemble(
         accepted_mismatches=frozenset(accepted_mismatches),
     )
     generation = GenerationService(
-        engine=engine, deployments=deployments, names=names, metrics=metrics, classifier=potential, outputs=outputs
+        engine=engine,
+        deployments=deployments,
+        names=names,
+        metrics=metrics,
+        classifier=potential,
+        outputs=outputs,
+        enforcement=Enforcement(rates=access.rates, audit=audit, metrics=metrics.access),
     )
     return ServerState(
         engine=engine,
@@ -120,6 +153,9 @@ def assemble(
         generation=generation,
         bundles=manager,
         body_limit=body_limit,
+        access=access,
+        audit=audit,
+        policy_file=policy_file,
     )
 
 
@@ -133,6 +169,7 @@ def planned_bundle(bundle: Bundle, *, enabled: bool = True) -> PlannedBundle:
         gate=bundle.gate,
         strength_max=bundle.manifest.strength_max,
         enabled=enabled,
+        dose_p95=bundle.manifest.dose_p95,
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
+from server.api.access import AccessMiddleware
 from server.api.admin.breakers import breaker_changes_router
 from server.api.breakers import breakers_router
 from server.api.chat.route import chat_router
@@ -47,6 +48,9 @@ def create_app(state: ServerState) -> FastAPI:
     app = DescribedApi(title="SCALPEL", version=installed_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     app.bodies = (ChatCompletionRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
     install_handlers(app)
+    app.add_middleware(
+        AccessMiddleware, access=state.access, deployments=state.deployments, metrics=state.metrics.access
+    )
     app.include_router(chat_router(state.generation, state.body_limit))
     app.include_router(completions_router(state.generation, state.body_limit))
     app.include_router(tokens_router(state.engine, state.names, state.body_limit))
