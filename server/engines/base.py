@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from breakers.plan import Plan
+from server.engines.checks import Canary, CheckResult
 
 
 class EngineError(Exception):
@@ -219,5 +220,30 @@ class Engine(Protocol):
             EngineOverloadedError: before any chunk.
             RequestFailedError: at any time.
             EngineUnavailableError: at any time; a request that runs when the engine stops or dies gets it too.
+        """
+        ...
+
+    async def selftest(self, canaries: Sequence[Canary]) -> tuple[CheckResult, ...]:
+        """Prove on the loaded model, as it runs, what every request relies on (`server.engines.checks`).
+
+        Requests that run meanwhile go on. A check that cannot be made has failed.
+
+        Args:
+            canaries: of the loaded bundles.
+
+        Raises:
+            EngineUnavailableError: the engine does not run.
+        """
+        ...
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Only whether bundles act as declared: for a bank that is loaded and that no request uses yet.
+
+        Args:
+            canaries: of the bank's bundles.
+            bank_version: of the bank.
+
+        Raises:
+            EngineUnavailableError: the engine does not run.
         """
         ...

@@ -17,9 +17,11 @@ from server.engines.base import (
     RequestRefusedError,
     SamplingParams,
 )
+from server.engines.checks import Canary, CheckResult
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.replies import ReplyStream
+from server.engines.embedded.selftest import SelfTest
 from server.engines.embedded.sequence import RunningRequest
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
 from server.engines.limits import check_sampling
@@ -38,6 +40,7 @@ class EmbeddedEngine:
         eos_ids: frozenset[int],
         mailbox: Mailbox,
         loop: StepLoop,
+        selftest: SelfTest,
         drain_seconds: float,
     ) -> None:
         self._info = info
@@ -48,6 +51,7 @@ class EmbeddedEngine:
         self._eos_ids = eos_ids
         self._mailbox = mailbox
         self._loop = loop
+        self._selftest = selftest
         self._drain_seconds = drain_seconds
 
     @property
@@ -101,6 +105,16 @@ class EmbeddedEngine:
         async with aclosing(self._run(request, continuation)) as chunks:
             return tuple([logprob async for chunk in chunks for logprob in chunk.logprobs])
 
+    async def selftest(self, canaries: Sequence[Canary]) -> tuple[CheckResult, ...]:
+        """Prove what every request relies on; see `Engine.selftest`."""
+        return await self._selftest.run(self._bank, canaries, self._prepare)
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Whether bundles act as declared; see `Engine.check_canaries`."""
+        if bank_version != 0:
+            raise ValueError(f"bank {bank_version} is not loaded; loaded: 0")
+        return await self._selftest.canaries(self._bank, canaries)
+
     async def _run(
         self, request: GenerationRequest, forced: Sequence[int] = ()
     ) -> AsyncGenerator[GenerationChunk, None]:
@@ -116,8 +130,10 @@ class EmbeddedEngine:
         finally:
             self._mailbox.cancel(running)
 
-    def _prepare(self, request: GenerationRequest, forced: Sequence[int]) -> RunningRequest:
-        return RunningRequest(
+    def _prepare(
+        self, request: GenerationRequest, forced: Sequence[int], kind: type[RunningRequest] = RunningRequest
+    ) -> RunningRequest:
+        return kind(
             request,
             ReplyStream(),
             decode=self._tokenizer.decode_list,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from breakers.runtime import TorchRuntime
 from server.engines.embedded.attention import ATTENTION_NAME, register_attention
 from server.engines.embedded.batch import PackedBatch
 from server.engines.embedded.cache import SlotCache
+from server.engines.embedded.hooks import unhooked
 from server.engines.embedded.linear import packed_linears
 
 
@@ -37,6 +38,8 @@ class Executor:
         self.forwards = 0
         self._runtime = runtime
         self._pack_weights = pack_weights
+        self._attachment = ExitStack()
+        """Holds the bank while it is attached."""
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -48,12 +51,26 @@ class Executor:
         before |= {part: getattr(config, part)._attn_implementation for part in config.sub_configs}
         self.model.set_attn_implementation(ATTENTION_NAME)
         packed = packed_linears(self.model) if self._pack_weights else nullcontext()
-        attached = self._runtime.attached() if self._runtime is not None else nullcontext()
         try:
-            with attached, packed:
-                yield
+            with packed:
+                self._attach()
+                try:
+                    yield
+                finally:
+                    self._attachment.close()
         finally:
             self.model.set_attn_implementation(before)
+
+    @contextmanager
+    def detached(self) -> Iterator[None]:
+        """Within `installed`: no bank, and no other hook on the model either. For comparison: `forward` takes no
+        strengths inside."""
+        self._attachment.close()
+        try:
+            with unhooked(self.model):
+                yield
+        finally:
+            self._attach()
 
     def idle_strengths(self, tokens: int) -> TokenStrengths | None:
         """Strength 0 for every token of a forward."""
@@ -74,6 +91,10 @@ class Executor:
             )
         logits: Tensor = output.logits[0, : batch.logits_wanted]
         return logits.to(torch.float32)
+
+    def _attach(self) -> None:
+        if self._runtime is not None:
+            self._attachment.enter_context(self._runtime.attached())
 
     def _steered(self, strengths: TokenStrengths | None) -> AbstractContextManager[None]:
         if self._runtime is None or strengths is None:

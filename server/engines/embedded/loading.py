@@ -33,6 +33,7 @@ from server.engines.embedded.positions import usable_positions
 from server.engines.embedded.prefix import PrefixCache
 from server.engines.embedded.scheduler import Scheduler
 from server.engines.embedded.selfcheck import check_packed_forward, rows_are_independent
+from server.engines.embedded.selftest import SelfTest
 from server.engines.embedded.stepper import Packing, Stepper, padded_rows
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
 
@@ -108,12 +109,13 @@ def _assemble(
     packing = _packing(config, executor, table)
     chunk = config.deterministic_chunk
 
+    prefixes = _prefixes(config, resolved, executor)
     mailbox = Mailbox(slots=config.slots, queue_size=config.queue_size)
     scheduler = Scheduler(
         mailbox,
         executor.cache,
         table,
-        _prefixes(config, resolved, executor),
+        prefixes,
         slots=config.slots,
         prefill_budget=config.prefill_budget,
         fixed_chunk=chunk if config.deterministic else None,
@@ -121,23 +123,26 @@ def _assemble(
     stepper = Stepper(executor, table, packing=packing, rows=padded_rows(config.slots), chunk=chunk)
     model = executor.model
     vocab = int(model.get_input_embeddings().num_embeddings)
+    info = EngineInfo(
+        model_id=loaded.model_id,
+        model_type=str(model.config.model_type),
+        max_model_len=resolved.max_model_len,
+        vocab=vocab,
+        slots=config.slots,
+        device=resolved.device,
+        dtype=config.dtype,
+        bundles=bank.names,
+    )
+    block = None if prefixes is None else prefixes.block
     return EmbeddedEngine(
-        info=EngineInfo(
-            model_id=loaded.model_id,
-            model_type=str(model.config.model_type),
-            max_model_len=resolved.max_model_len,
-            vocab=vocab,
-            slots=config.slots,
-            device=resolved.device,
-            dtype=config.dtype,
-            bundles=bank.names,
-        ),
+        info=info,
         tokenizer=HuggingFaceTokenizer(loaded.tokenizer),
         bank=bank,
         vocab=vocab,
         eos_ids=end_of_reply_ids(model, loaded.tokenizer),
         mailbox=mailbox,
         loop=StepLoop(mailbox, scheduler, stepper, executor, threads=resolved.threads),
+        selftest=SelfTest(executor, mailbox, info, block=block, bitwise=config.deterministic),
         drain_seconds=config.drain_seconds,
     )
 
