@@ -60,6 +60,7 @@ def build_server(config: ServerConfig) -> ServerState:
         scorer=_scorer(config),
         scoring_rate=config.output_scoring.rate,
         body_limit=config.body_limit,
+        accepted_bundles=config.accept_base_mismatch,
     )
     _warn_of_foreign_gates(bundles, classifier)
     _log_start(config, state)

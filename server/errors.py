@@ -9,6 +9,7 @@
           x UnknownBreakerError         no such bundle is loaded (as an address; in a body it is an invalid field)
           x BodyTooLargeError           more bytes than the server reads
           x MediaTypeError              a body that is not declared as JSON
+      x NotReadyError               requests are not served now: a 503
       x ClientGoneError             nobody waits for the answer any more
 
 Every message names what was found and what was wanted. Which status each one becomes is the business of
@@ -59,6 +60,15 @@ class BodyTooLargeError(RequestError):
 
 class MediaTypeError(RequestError):
     """The body is not declared as JSON."""
+
+
+class NotReadyError(ServerError):
+    """The server starts, failed its self-test, or is about to stop."""
+
+    def __init__(self, state: str, message: str) -> None:
+        super().__init__(message)
+        self.state = state
+        """`starting`, `failed` or `draining`."""
 
 
 class ClientGoneError(ServerError):

@@ -6,7 +6,7 @@ be known at the start are created at 0, so that a dashboard is not empty before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from breakers.plan import Plan, Reason
 from server.engines.base import EngineStats
+from server.engines.checks import BATCH, PREFIX, STRENGTH_0, CheckResult
 
 HARMFUL = 0.5
 """Harm potential, or harm score, from which a text counts as harmful."""
@@ -141,6 +142,9 @@ class Metrics:
         self._bundle_info = self._gauge(
             "scalpel_bundle_info", "Loaded bundles; always 1.", "bundle", "kind", "behaviour", "category", "scope"
         )
+        self._selftest = self._gauge(
+            "scalpel_selftest_ok", "Whether the last self-test's check passed, or was accepted by name.", "check"
+        )
         self._create_series(tuple(bundles), tuple(categories), tuple(behaviours))
         # Counted at every token, and a look-up of labels costs more than the count.
         self._reply_tokens = self._tokens.labels(kind="completion")
@@ -149,6 +153,12 @@ class Metrics:
         """Read the queue's length from the engine at each scrape."""
         self._running.set_function(lambda: stats().running)
         self._waiting.set_function(lambda: stats().waiting)
+
+    def selftested(self, results: Sequence[CheckResult]) -> None:
+        """A self-test ended; its checks replace those of the one before."""
+        self._selftest.clear()
+        for result in results:
+            self._selftest.labels(check=result.name).set(result.ok)
 
     def request_ended(self, outcome: Outcome, seconds: float) -> None:
         """One chat request is over."""
@@ -211,6 +221,8 @@ class Metrics:
     def _create_series(
         self, bundles: tuple[BundleLabels, ...], categories: tuple[str, ...], behaviours: tuple[str, ...]
     ) -> None:
+        for check in (STRENGTH_0, BATCH, PREFIX):
+            self._selftest.labels(check=check)
         for outcome in Outcome:
             self._requests.labels(outcome=outcome)
         for failure in ClassifierFailure:

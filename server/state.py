@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from breakers.bundles import Bundle
@@ -17,6 +17,8 @@ from server.harm.potential import HarmPotential
 from server.metrics import BundleLabels, Metrics
 from server.policy.planner import PlannedBundle, Planner
 from server.policy.profiles import ServedNames
+from server.readiness import Readiness
+from server.selftest import SelfTest
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
@@ -34,6 +36,8 @@ class ServerState:
     outputs: OutputScoring | None
     generation: GenerationService
     body_limit: int
+    readiness: Readiness
+    selftest: SelfTest
 
 
 def assemble(
@@ -46,6 +50,7 @@ def assemble(
     scorer: HarmScorer | None = None,
     scoring_rate: float = 1.0,
     body_limit: int = BODY_LIMIT,
+    accepted_bundles: Collection[str] = (),
 ) -> ServerState:
     """Put the parts together.
 
@@ -58,6 +63,7 @@ def assemble(
         scorer: scores replies off the hot path; None for none.
         scoring_rate: share of replies that are scored, in [0, 1].
         body_limit: bytes of a request's body.
+        accepted_bundles: names of bundles that may act otherwise than their manifest says.
 
     Raises:
         ConfigError: a gate reads a category that the classifier does not have, or the engine runs other bundles.
@@ -79,6 +85,7 @@ def assemble(
         potential = HarmPotential(classifier, timeout_seconds=classifier_timeout_seconds)
     outputs = None if scorer is None else OutputScoring(scorer, metrics, rate=scoring_rate)
     names = ServedNames(served_name)
+    readiness = Readiness()
     deployments = Deployments(Deployment(bundles={bundle.name: bundle for bundle in bundles}, planner=planner))
     generation = GenerationService(
         engine=engine, deployments=deployments, names=names, metrics=metrics, classifier=potential, outputs=outputs
@@ -92,6 +99,8 @@ def assemble(
         outputs=outputs,
         generation=generation,
         body_limit=body_limit,
+        readiness=readiness,
+        selftest=SelfTest(engine, metrics, readiness, accepted=accepted_bundles),
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from server.api.breakers import breakers_router
 from server.api.chat.route import COMPONENT, chat_router
@@ -15,6 +15,7 @@ from server.api.chat.wire import ChatCompletionRequest
 from server.api.errors import install_handlers
 from server.api.models import models_router
 from server.api.operations import operations_router
+from server.api.readiness import require_ready
 from server.state import ServerState
 
 
@@ -22,7 +23,7 @@ def create_app(state: ServerState) -> FastAPI:
     """The application over parts that are put together elsewhere (`server.composition`).
 
     Starting the application starts the engine, the classifier's thread and output scoring; stopping it stops them
-    in the opposite order.
+    in the opposite order. Then the engine proves itself; if it does not, the application lives and serves nothing.
     """
 
     @asynccontextmanager
@@ -36,15 +37,18 @@ def create_app(state: ServerState) -> FastAPI:
                 stack.callback(state.classifier.stop)
             await state.engine.start()
             stack.push_async_callback(state.engine.stop)
+            await state.selftest.run(state.deployments.current.bundles.values())
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
     app = Api(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_handlers(app)
-    app.include_router(chat_router(state.generation, state.body_limit))
+    # Every route that runs the model or the classifier belongs here.
+    for router in (chat_router(state.generation, state.body_limit),):
+        app.include_router(router, dependencies=[Depends(require_ready(state.readiness, state.generation))])
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
-    app.include_router(operations_router(state.engine, state.metrics))
+    app.include_router(operations_router(state.engine, state.metrics, state.readiness))
     return app
 
 

@@ -18,6 +18,7 @@ from server.errors import (
     BodyTooLargeError,
     ClientGoneError,
     MediaTypeError,
+    NotReadyError,
     RequestError,
     ServerError,
     UnknownBreakerError,
@@ -66,7 +67,7 @@ def install_handlers(app: FastAPI) -> None:
 async def respond(request: Request, error: Exception) -> JSONResponse:
     """The handler."""
     reply = describe(error)
-    if reply.status >= 500:
+    if reply.status >= 500 and not isinstance(error, NotReadyError):
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return JSONResponse(reply.body(), status_code=reply.status, headers=dict(reply.headers))
 
@@ -74,6 +75,9 @@ async def respond(request: Request, error: Exception) -> JSONResponse:
 def _describe_server_error(error: ServerError) -> ErrorReply:
     if isinstance(error, ClientGoneError):
         return ErrorReply(status=499, message=str(error), type="client_closed_request")
+    if isinstance(error, NotReadyError):
+        code = "selftest_failed" if error.state == "failed" else error.state
+        return ErrorReply(status=503, message=str(error), type="server_error", code=code, headers=_RETRY)
     if not isinstance(error, RequestError):
         return ErrorReply(status=500, message=str(error), type="server_error")
     status = 400
