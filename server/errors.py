@@ -16,6 +16,7 @@
           x RateLimitedError            more than the caller may ask for in this time
       x ClassifierRequiredError     policy serves nothing without a harm potential, and there is none
       x AuditFailedError            what has to be audited could not be, and is not done
+      x NotReadyError               requests are not served now: a 503
       x ClientGoneError             nobody waits for the answer any more
           x SlowClientError             the client takes what is sent to it too slowly
       x RequestTimeoutError         the request took longer than it may
@@ -109,6 +110,15 @@ class ClassifierRequiredError(ServerError):
 
 class AuditFailedError(ServerError):
     """What has to be audited could not be written down, and so it is not done."""
+
+
+class NotReadyError(ServerError):
+    """The server starts, failed its self-test, or is about to stop."""
+
+    def __init__(self, state: str, message: str) -> None:
+        super().__init__(message)
+        self.state = state
+        """`starting`, `failed` or `draining`."""
 
 
 class ClientGoneError(ServerError):

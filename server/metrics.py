@@ -6,7 +6,7 @@ be known at the start are created at 0, so that a dashboard is not empty before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from breakers.plan import Plan, Reason
 from server.access_metrics import NEVER_ACTS, AccessMetrics
 from server.engines.base import EngineStats
+from server.engines.checks import BATCH, PREFIX, STRENGTH_0, CheckResult
 
 HARMFUL = 0.5
 """Harm potential, or harm score, from which a text counts as harmful."""
@@ -145,6 +146,9 @@ class Metrics:
         )
         self.access = AccessMetrics(self.registry)
         self._shown: dict[str, BundleLabels] = {}
+        self._selftest = self._gauge(
+            "scalpel_selftest_ok", "Whether the last self-test's check passed, or was accepted by name.", "check"
+        )
         self._create_series(tuple(categories), tuple(behaviours))
         self.show_bundles(bundles)
         # Counted at every token, and a look-up of labels costs more than the count.
@@ -174,6 +178,12 @@ class Metrics:
         """Read the queue's length from the engine at each scrape."""
         self._running.set_function(lambda: stats().running)
         self._waiting.set_function(lambda: stats().waiting)
+
+    def selftested(self, results: Sequence[CheckResult]) -> None:
+        """A self-test ended; its checks replace those of the one before."""
+        self._selftest.clear()
+        for result in results:
+            self._selftest.labels(check=result.name).set(result.ok)
 
     def request_ended(self, outcome: Outcome, seconds: float) -> None:
         """One chat request is over."""
@@ -232,6 +242,8 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _create_series(self, categories: tuple[str, ...], behaviours: tuple[str, ...]) -> None:
+        for check in (STRENGTH_0, BATCH, PREFIX):
+            self._selftest.labels(check=check)
         for outcome in Outcome:
             self._requests.labels(outcome=outcome)
         for failure in ClassifierFailure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from server.metrics import Metrics
 from server.policy.planner import PlannedBundle, Planner
 from server.policy.policy import Policy
 from server.policy.profiles import ServedNames
+from server.readiness import Readiness
+from server.selftest import SelfTest
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
@@ -48,6 +50,8 @@ class ServerState:
     audit: AuditLog
     policy_file: Path | None
     """What `reload_policy` reads; None where everything is allowed."""
+    readiness: Readiness
+    selftest: SelfTest
 
 
 def assemble(
@@ -63,7 +67,7 @@ def assemble(
     references: Sequence[str] = (),
     verifier: BundleVerifier | None = None,
     sources: BundleSources | None = None,
-    accepted_mismatches: Sequence[str] = (),
+    accepted_mismatches: Collection[str] = (),
     policy: Policy | None = None,
     policy_file: Path | None = None,
     access: Access | None = None,
@@ -83,7 +87,7 @@ def assemble(
         references: where `bundles` came from, in their order, for reloading; empty where that is nowhere.
         verifier: opens bundles while the server runs; None refuses to.
         sources: where those may come from; None for nowhere but the Hub.
-        accepted_mismatches: names of bundles that may be of another base model.
+        accepted_mismatches: names of bundles that may be of another base model, and act otherwise than they declare.
         policy: None to allow everything.
         policy_file: where it was read, to read it again.
         access: None to ask for no key.
@@ -123,6 +127,8 @@ def assemble(
         potential = HarmPotential(classifier, timeout_seconds=classifier_timeout_seconds)
     outputs = None if scorer is None else OutputScoring(scorer, metrics, rate=scoring_rate)
     names = ServedNames(served_name)
+    readiness = Readiness()
+    selftest = SelfTest(engine, metrics, readiness, accepted=accepted_mismatches)
     deployments = Deployments(first)
     manager = BundleManager(
         engine=engine,
@@ -133,6 +139,7 @@ def assemble(
         verifier=verifier,
         sources=sources or BundleSources(),
         accepted_mismatches=frozenset(accepted_mismatches),
+        prove=selftest.prove,
     )
     generation = GenerationService(
         engine=engine,
@@ -156,6 +163,8 @@ def assemble(
         access=access,
         audit=audit,
         policy_file=policy_file,
+        readiness=readiness,
+        selftest=selftest,
     )
 
 

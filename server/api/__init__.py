@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from server.api.access import AccessMiddleware
 from server.api.admin.breakers import breaker_changes_router
@@ -18,6 +18,7 @@ from server.api.description import DescribedApi
 from server.api.errors import install_handlers
 from server.api.models import models_router
 from server.api.operations import operations_router
+from server.api.readiness import require_ready
 from server.api.tokens.route import tokens_router
 from server.api.tokens.wire import DetokenizeRequest, TokenizeRequest
 from server.api.version import installed_version, version_router
@@ -28,7 +29,7 @@ def create_app(state: ServerState) -> FastAPI:
     """The application over parts that are put together elsewhere (`server.composition`).
 
     Starting the application starts the engine, the classifier's thread and output scoring; stopping it stops them
-    in the opposite order.
+    in the opposite order. Then the engine proves itself; if it does not, the application lives and serves nothing.
     """
 
     @asynccontextmanager
@@ -42,6 +43,7 @@ def create_app(state: ServerState) -> FastAPI:
                 stack.callback(state.classifier.stop)
             await state.engine.start()
             stack.push_async_callback(state.engine.stop)
+            await state.selftest.run(state.deployments.current.bundles.values())
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
@@ -51,12 +53,16 @@ def create_app(state: ServerState) -> FastAPI:
     app.add_middleware(
         AccessMiddleware, access=state.access, deployments=state.deployments, metrics=state.metrics.access
     )
-    app.include_router(chat_router(state.generation, state.body_limit))
-    app.include_router(completions_router(state.generation, state.body_limit))
+    # Every route that runs the model or the classifier belongs here.
+    for router in (
+        chat_router(state.generation, state.body_limit),
+        completions_router(state.generation, state.body_limit),
+    ):
+        app.include_router(router, dependencies=[Depends(require_ready(state.readiness, state.generation))])
     app.include_router(tokens_router(state.engine, state.names, state.body_limit))
     app.include_router(version_router())
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
     app.include_router(breaker_changes_router(state.bundles, state.body_limit))
-    app.include_router(operations_router(state.engine, state.metrics))
+    app.include_router(operations_router(state.engine, state.metrics, state.readiness))
     return app

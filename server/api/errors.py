@@ -25,6 +25,7 @@ from server.errors import (
     ClientGoneError,
     DrainingError,
     MediaTypeError,
+    NotReadyError,
     PermissionDeniedError,
     RateLimitedError,
     RequestError,
@@ -76,7 +77,7 @@ def install_handlers(app: FastAPI) -> None:
 async def respond(request: Request, error: Exception) -> JSONResponse:
     """The handler."""
     reply = describe(error)
-    if reply.status >= 500:
+    if reply.status >= 500 and not isinstance(error, NotReadyError):
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return JSONResponse(reply.body(), status_code=reply.status, headers=dict(reply.headers))
 
@@ -92,6 +93,9 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
         return ErrorReply(status=503, message=str(error), type="server_error", code=error.code, headers=_RETRY)
     if isinstance(error, AuditFailedError):
         return ErrorReply(status=503, message=str(error), type="server_error", code="audit_failed", headers=_RETRY)
+    if isinstance(error, NotReadyError):
+        code = "selftest_failed" if error.state == "failed" else error.state
+        return ErrorReply(status=503, message=str(error), type="server_error", code=code, headers=_RETRY)
     if not isinstance(error, RequestError):
         return ErrorReply(status=500, message=str(error), type="server_error")
     if isinstance(error, RateLimitedError):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from breakers.plan import Plan
+from server.engines.checks import Canary, CheckResult
 
 if TYPE_CHECKING:
     from breakers.bank import BankEntry
@@ -253,6 +254,34 @@ class Engine(Protocol):
 
     async def retire_bundles(self, version: int) -> None:
         """Let no new request name a bank version. Those that were accepted go on; the last one frees its memory.
+
+        Raises:
+            UnknownBankError: no such version is loaded.
+            EngineUnavailableError: the engine does not run.
+        """
+        ...
+
+    async def selftest(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Prove on the loaded model, as it runs, what every request relies on (`server.engines.checks`).
+
+        Requests that run meanwhile go on. A check that cannot be made has failed.
+
+        Args:
+            canaries: of the bank's bundles.
+            bank_version: of the bank to prove.
+
+        Raises:
+            UnknownBankError: no such version is loaded.
+            EngineUnavailableError: the engine does not run.
+        """
+        ...
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Only whether bundles act as declared: for a bank that is loaded and that no request uses yet.
+
+        Args:
+            canaries: of the bank's bundles.
+            bank_version: of the bank.
 
         Raises:
             UnknownBankError: no such version is loaded.

@@ -17,10 +17,12 @@ from server.engines.base import (
     RequestRefusedError,
     SamplingParams,
 )
+from server.engines.checks import Canary, CheckResult
 from server.engines.embedded.banks import Banks, LoadedBank
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.replies import ReplyStream
+from server.engines.embedded.selftest import SelfTest
 from server.engines.embedded.sequence import RunningRequest
 from server.engines.embedded.swapping import BankSwapper
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
@@ -41,6 +43,7 @@ class EmbeddedEngine:
         eos_ids: frozenset[int],
         mailbox: Mailbox,
         loop: StepLoop,
+        selftest: SelfTest,
         drain_seconds: float,
     ) -> None:
         self._info = info
@@ -51,6 +54,7 @@ class EmbeddedEngine:
         self._eos_ids = eos_ids
         self._mailbox = mailbox
         self._loop = loop
+        self._selftest = selftest
         self._drain_seconds = drain_seconds
 
     @property
@@ -115,6 +119,17 @@ class EmbeddedEngine:
         async with aclosing(self._run(request, continuation)) as chunks:
             return tuple([logprob async for chunk in chunks for logprob in chunk.logprobs])
 
+    async def selftest(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Prove what every request relies on; see `Engine.selftest`."""
+        bank = self._banks.of_check(bank_version)
+        return await self._selftest.run(
+            bank, canaries, lambda *probe: self._prepare(probe[0], probe[1], bank, probe[2])
+        )
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Whether bundles act as declared; see `Engine.check_canaries`."""
+        return await self._selftest.canaries(self._banks.of_check(bank_version), canaries)
+
     async def _run(
         self, request: GenerationRequest, forced: Sequence[int] = ()
     ) -> AsyncGenerator[GenerationChunk, None]:
@@ -131,8 +146,14 @@ class EmbeddedEngine:
         finally:
             self._mailbox.cancel(running)
 
-    def _prepare(self, request: GenerationRequest, forced: Sequence[int], bank: LoadedBank) -> RunningRequest:
-        return RunningRequest(
+    def _prepare(
+        self,
+        request: GenerationRequest,
+        forced: Sequence[int],
+        bank: LoadedBank,
+        kind: type[RunningRequest] = RunningRequest,
+    ) -> RunningRequest:
+        return kind(
             request,
             ReplyStream(),
             decode=self._tokenizer.decode_list,

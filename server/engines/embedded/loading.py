@@ -34,6 +34,7 @@ from server.engines.embedded.positions import usable_positions
 from server.engines.embedded.prefix import PrefixCache
 from server.engines.embedded.scheduler import Scheduler
 from server.engines.embedded.selfcheck import check_packed_forward, rows_are_independent
+from server.engines.embedded.selftest import SelfTest
 from server.engines.embedded.stepper import Stepper, padded_rows
 from server.engines.embedded.swapping import BankSwapper
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
@@ -116,11 +117,12 @@ def _assemble(
         first.packing = _deterministic_packing(config, executor, first)
     banks = Banks(first)
     rows, chunk = padded_rows(config.slots), config.deterministic_chunk
+    prefixes = _prefixes(config, resolved, executor)
     mailbox = Mailbox(slots=config.slots, queue_size=config.queue_size)
     scheduler = Scheduler(
         mailbox,
         executor.cache,
-        _prefixes(config, resolved, executor),
+        prefixes,
         slots=config.slots,
         prefill_budget=config.prefill_budget,
         fixed_chunk=chunk if config.deterministic else None,
@@ -137,17 +139,19 @@ def _assemble(
         decode=(config.slots, rows),
     )
     vocab = int(model.get_input_embeddings().num_embeddings)
+    info = EngineInfo(
+        model_id=loaded.model_id,
+        model_type=str(model.config.model_type),
+        max_model_len=resolved.max_model_len,
+        vocab=vocab,
+        slots=config.slots,
+        device=resolved.device,
+        dtype=config.dtype,
+        bundles=first.bank.names,
+    )
+    block = None if prefixes is None else prefixes.block
     return EmbeddedEngine(
-        info=EngineInfo(
-            model_id=loaded.model_id,
-            model_type=str(model.config.model_type),
-            max_model_len=resolved.max_model_len,
-            vocab=vocab,
-            slots=config.slots,
-            device=resolved.device,
-            dtype=config.dtype,
-            bundles=first.bank.names,
-        ),
+        info=info,
         tokenizer=HuggingFaceTokenizer(loaded.tokenizer),
         banks=banks,
         swapper=swapper,
@@ -155,6 +159,7 @@ def _assemble(
         eos_ids=end_of_reply_ids(model, loaded.tokenizer),
         mailbox=mailbox,
         loop=StepLoop(mailbox, scheduler, stepper, executor, banks, threads=resolved.threads),
+        selftest=SelfTest(executor, mailbox, info, block=block, bitwise=config.deterministic),
         drain_seconds=config.drain_seconds,
     )
 
