@@ -37,8 +37,10 @@ class Outcome(StrEnum):
     OVERLOADED = "overloaded"
     FAILED = "failed"
     """Ours."""
+    TIMED_OUT = "timed_out"
+    """It took longer than it may."""
     CANCELLED = "cancelled"
-    """The client went away."""
+    """The client went away, or took too long to read."""
 
 
 class InputHarm(StrEnum):

@@ -20,6 +20,7 @@ from server.api.errors import describe
 from server.deployment import Deployments
 from server.errors import AuthenticationError, PermissionDeniedError, RateLimitedError, RequestError
 from server.generation.context import RequestContext
+from server.logs import REQUEST
 from server.policy.policy import RateLimits
 
 _SAYS = {
@@ -61,6 +62,9 @@ class AccessMiddleware:
         found = scope.get(CONTEXT)
         context = found if isinstance(found, RequestContext) else RequestContext()
         scope[CONTEXT] = replace(context, caller=caller)
+        record = REQUEST.get()
+        if record is not None:
+            record.key_id = caller.key_id
         await self._app(scope, receive, limited or send)
 
     def _caller(self, scope: Scope, need: Need) -> Caller:

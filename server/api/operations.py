@@ -20,7 +20,7 @@ ReadyStatus: TypeAlias = Literal["ok", "starting", "failed", "draining", "unheal
 class Health(BaseModel):
     """Whether something is well."""
 
-    status: Literal["ok", "unhealthy"]
+    status: Literal["ok", "unhealthy", "draining"]
 
 
 class Check(BaseModel):

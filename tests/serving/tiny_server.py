@@ -37,12 +37,12 @@ def tiny_chat_model(seed: int = 0) -> LoadedModel:
     return LoadedModel(model=model, tokenizer=tokenizer, model_id="tiny")
 
 
-def tiny_state(**changes: object) -> ServerState:
+def tiny_state(*, slots: int = 4, **changes: object) -> ServerState:
     """The server's parts around it, engine not started."""
     loaded = tiny_chat_model()
     bundles = with_canaries(three_bundles(fingerprint_model(loaded.model)), loaded.model)
     engine = load_embedded_engine(
-        EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=4)
+        EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=slots)
     )
     parts = {"engine": engine, "bundles": bundles, "served_name": "scalpel-demo", "classifier": StubClassifier()}
     return assemble(**(parts | changes))
