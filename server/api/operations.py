@@ -20,7 +20,8 @@ ReadyStatus: TypeAlias = Literal["ok", "starting", "failed", "draining", "unheal
 class Health(BaseModel):
     """Whether something is well."""
 
-    status: Literal["ok", "unhealthy", "draining"]
+    status: Literal["ok", "unhealthy"]
+    """`unhealthy` comes with status 503."""
 
 
 class Check(BaseModel):
