@@ -25,6 +25,8 @@ class PlannedBundle:
     strength_max: float
     dose_p95: float | None = None
     """Relative dose at strength 1, as the bundle declares it; without it, a policy with a dose cap is refused."""
+    enabled: bool = True
+    """Whether it acts in requests that do not ask for it; floors hold all the same."""
 
     def __post_init__(self) -> None:
         if self.highest <= 0:

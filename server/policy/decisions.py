@@ -85,6 +85,8 @@ def _asked(bundle: PlannedBundle, rules: BundleRules, wishes: Wishes, potentials
     """What holds where the request fixes no strength."""
     if wishes.toggles.get(bundle.name) is True:
         return _by_gate(bundle, rules, potentials, without_gate=_applied(bundle.full_strength, Reason.REQUEST))
+    if wishes.profile is Profile.DEFAULT and not bundle.enabled:
+        return _applied(0.0, Reason.OFF)
     if wishes.profile is Profile.STRICT and bundle.gate is not None:
         return _applied(bundle.full_strength, Reason.PROFILE)
     return _by_gate(bundle, rules, potentials, without_gate=_applied(0.0, Reason.OFF))

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from server.audit import Action, AuditEntry, AuditFile, ServerLogAudit
+from server.audit import ACTOR, Action, Actor, AuditEntry, AuditFile, ServerLogAudit, audit_breaker_changes
 from server.errors import AuditFailedError, ConfigError
 
 ENTRY = AuditEntry(
     action=Action.OVERRIDE,
     subject="toxicity",
-    request_id="r",
-    key_id="k",
+    actor=Actor(request_id="r", key_id="k"),
     before={"floor": 0.5},
-    after={"strength": 0},
+    after={"strength": 0.25},
 )
 
 UNTIL_FULL = """
@@ -106,3 +105,24 @@ def test_without_a_file_entries_are_logged(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING):
         ServerLogAudit().record(ENTRY)
     assert json.loads(caplog.messages[0].removeprefix("audit: "))["subject"] == "toxicity"
+
+
+def test_a_change_of_what_is_loaded_names_who_made_it(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    tell = audit_breaker_changes(AuditFile(path))
+    token = ACTOR.set(Actor(request_id="r", key_id="k"))
+    try:
+        tell("breaker.add", None, {"breaker": "toxicity", "bank_version": 1})
+    finally:
+        ACTOR.reset(token)
+    tell("breaker.remove", {"breaker": "toxicity"}, None)
+    added, removed = map(json.loads, path.read_text().splitlines())
+    assert (added["action"], added["subject"], added["key_id"], added["before"]) == (
+        "breaker.add",
+        "toxicity",
+        "k",
+        {},
+    )
+    assert (removed["action"], removed["subject"], removed["key_id"]) == ("breaker.remove", "toxicity", None)
+    with pytest.raises(ValueError, match="something"):
+        tell("something", None, None)

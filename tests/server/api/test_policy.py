@@ -19,7 +19,7 @@ from server.access.key_store import KeyStore
 from server.access.rates import RateLimiter
 from server.audit import AuditFile
 from server.errors import AuditFailedError, ConfigError
-from server.reloading import reload_policy
+from server.reloading import reload_keys, reload_policy
 
 NAMES = ("toxicity", "gender_bias", "myth_mask")
 
@@ -83,7 +83,7 @@ def test_going_below_a_floor_without_the_scope_is_a_403_counted_and_audited(tmp_
         assert metric(server.http, "scalpel_policy_overrides_refused_total", bundle="toxicity") == 4
         assert metric(server.http, "scalpel_policy_overrides_total", bundle="toxicity") == 0
         entries = server.entries()
-        assert [entry["action"] for entry in entries] == ["override_refused"] * 4
+        assert [entry["action"] for entry in entries] == ["override.refused"] * 4
         assert {entry["key_id"] for entry in entries} == {server.headers["front"]["Authorization"].split("-")[2]}
 
 
@@ -235,14 +235,18 @@ def test_a_policy_is_read_again_whole_or_not_at_all(tmp_path: Path) -> None:
         assert server.applied()["strength"] == 0.75
         assert metric(server.http, "scalpel_policy_reloads_total", file="policy", outcome="failed") == 4
         write_policy(server.policy, bundles={"toxicity": {"ceiling": 0.5}})
-        assert reload_policy(server.state)
+        reload_policy(server.state)
         assert server.applied()["strength"] == 0.5
         assert server.state.deployments.current.bundles is before.bundles
         assert metric(server.http, "scalpel_policy_reloads_total", file="policy", outcome="done") == 1
         (entry,) = server.entries()
-        assert entry["action"] == "policy_reloaded"
+        assert entry["action"] == "policy.reload"
         assert entry["before"] == {"policy": before.planner.policy.digest}
 
 
 def test_a_server_without_a_policy_has_none_to_read() -> None:
-    assert not reload_policy(policed_state())
+    state = policed_state()
+    before = state.deployments.current
+    reload_policy(state)
+    reload_keys(state)
+    assert state.deployments.current is before

@@ -117,7 +117,7 @@ def test_a_process_with_keys_a_policy_and_an_audit_log(tmp_path: Path, monkeypat
     assert [answer.status_code for answer in answers] == [401, 403, 200]
     assert answers[2].json()["scalpel"]["applied"]["myth_mask"]["strength"] == 0
     actions = [json.loads(line)["action"] for line in (tmp_path / "audit").read_text().splitlines()]
-    assert actions == ["override_refused", "override"]
+    assert actions == ["override.refused", "override"]
     log = "".join(seen) + rest
     assert "rules for keys that do not exist (yet): nobody" in log
     assert "keys: 2 from" in log

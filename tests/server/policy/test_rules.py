@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving.policies import BUNDLES, CHAT, HARMFUL, HARMLESS, TRUSTED, applied, planner, tox
+from serving.policies import BUNDLES, CHAT, HARMFUL, HARMLESS, TOXICITY, TRUSTED, applied, planner, tox
 
 from server.errors import ClassifierRequiredError, ConfigError, PermissionDeniedError
 from server.policy.overrides import OverrideForbiddenError
@@ -196,8 +197,6 @@ def test_a_policy_that_does_not_fit_is_refused_at_the_start(settings: dict[str, 
 
 
 def test_a_dose_cap_needs_a_declared_dose() -> None:
-    from dataclasses import replace
-
     undeclared = [replace(bundle, dose_p95=None) for bundle in BUNDLES]
     with pytest.raises(ConfigError, match="declares no dose_p95"):
         Planner(undeclared, planner(defaults={"dose_cap": 0.5}).policy)
@@ -213,3 +212,23 @@ def test_a_bundle_can_be_changed_in_a_policy() -> None:
     assert before.digest != after.digest == Policy(settings=after.settings).digest
     with pytest.raises(ConfigError):
         Planner(BUNDLES, before.with_bundle("tox", RuleSettings(floor=1.5)))
+
+
+def test_an_operator_who_switches_a_bundle_off_leaves_its_floor() -> None:
+    off = replace(TOXICITY, enabled=False)
+    made = Planner([off], planner(bundles={"tox": {"floor": 0.25}}).policy)
+    assert applied(made.plan(Wishes(caller=CHAT), HARMFUL))["tox"] == (0.25, "floor")
+    assert applied(made.plan(Wishes(caller=CHAT), None))["tox"] == (0.25, "floor")
+    without = Planner([off])
+    assert applied(without.plan(Wishes(caller=CHAT), HARMFUL))["tox"] == (0.0, "off")
+    assert applied(without.plan(Wishes(caller=CHAT, toggles={"tox": True}), HARMFUL))["tox"] == (1.0, "gate")
+    assert applied(without.plan(Wishes(caller=CHAT, profile=Profile.STRICT), HARMLESS))["tox"] == (1.0, "profile")
+
+
+def test_a_bundle_with_rules_has_to_stay() -> None:
+    made = planner(bundles={"tox": {}}, keys={"front": {"bundles": {"half": {"ceiling": 0.5}}}})
+    assert made.required("tox") == made.required("half") == "the policy has rules for it"
+    assert made.required("mask") is None
+    assert planner(keys={"front": {"defaults": {"floor": 0.5}}}).required("mask") == "the policy has a floor for it"
+    assert planner(defaults={"floor": 0.5, "enabled": False}).required("mask") is None
+    assert planner().required("tox") is None
