@@ -151,6 +151,7 @@ def assemble(
         accepted_mismatches=frozenset(accepted_mismatches),
         prove=selftest.prove,
         audit=audited(audit, metrics.access),
+        required=lambda name: deployments.current.planner.required(name),
     )
     generation = GenerationService(
         engine=engine,

@@ -17,6 +17,7 @@ from server.access.rates import Allowance, Limit
 from server.access_metrics import AccessMetrics
 from server.api.context import CONTEXT
 from server.api.errors import describe
+from server.audit import ACTOR, Actor
 from server.deployment import Deployments
 from server.errors import AuthenticationError, PermissionDeniedError, RateLimitedError, RequestError
 from server.generation.context import RequestContext
@@ -65,7 +66,11 @@ class AccessMiddleware:
         record = REQUEST.get()
         if record is not None:
             record.key_id = caller.key_id
-        await self._app(scope, receive, limited or send)
+        token = ACTOR.set(Actor(request_id=context.request_id, key_id=caller.key_id))
+        try:
+            await self._app(scope, receive, limited or send)
+        finally:
+            ACTOR.reset(token)
 
     def _caller(self, scope: Scope, need: Need) -> Caller:
         headers = Headers(scope=scope)
