@@ -6,8 +6,10 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 
 from breakers.bundles import Bundle
+from server.deployment import Deployment
 from server.engines.base import Engine, EngineUnavailableError
 from server.engines.checks import CANARY, Canary, CheckResult, Verdict, failing
+from server.errors import BundleRefusedError
 from server.metrics import Metrics
 from server.readiness import Readiness
 
@@ -57,7 +59,9 @@ class SelfTest:
         self._note(results)
         return results
 
-    async def check_bank(self, bundles: Iterable[Bundle], bank_version: int) -> tuple[CheckResult, ...]:
+    async def check_bank(
+        self, bundles: Iterable[Bundle], bank_version: int, accepted: Collection[str]
+    ) -> tuple[CheckResult, ...]:
         """Whether the bundles of a bank act as they declare, before any request uses it.
 
         A bank with a failing bundle must not be used: what serves now goes on, and so do its results.
@@ -65,6 +69,7 @@ class SelfTest:
         Args:
             bundles: those of the bank.
             bank_version: the engine's, of the bank.
+            accepted: names of bundles that may act otherwise than they declare.
 
         Returns:
             One result for each bundle; `server.engines.checks.failing` picks those that forbid the bank's use.
@@ -72,13 +77,25 @@ class SelfTest:
         Raises:
             EngineUnavailableError: the engine does not run.
         """
-        results = await self._engine.check_canaries(canaries_of(bundles, self._accepted), bank_version)
+        results = await self._engine.check_canaries(canaries_of(bundles, accepted), bank_version)
         if failing(results):
             _log(results)
             return results
         others = [result for result in self._readiness.results if not result.name.startswith(CANARY)]
         self._note((*others, *results))
         return results
+
+    async def prove(self, deployment: Deployment, accepted: Collection[str]) -> None:
+        """Refuse a deployment that no request uses yet if a bundle does not act as it declares.
+
+        Raises:
+            BundleRefusedError: naming each that does not.
+            EngineUnavailableError: the engine does not run.
+        """
+        results = await self.check_bank(deployment.bundles.values(), deployment.bank_version, accepted)
+        bad = failing(results)
+        if bad:
+            raise BundleRefusedError("; ".join(f"{result.name}: {result.detail}" for result in bad))
 
     def _note(self, results: Sequence[CheckResult]) -> None:
         _log(results)

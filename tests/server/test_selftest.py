@@ -122,13 +122,13 @@ async def test_a_new_bank_is_checked_without_touching_what_serves(caplog: pytest
     bundles = state.deployments.current.bundles
     await state.selftest.run(bundles.values())
     engine.failing_checks = ("canary:toxicity",)
-    results = await state.selftest.check_bank([bundles["toxicity"]], 1)
+    results = await state.selftest.check_bank([bundles["toxicity"]], 1, ())
     assert [result.name for result in failing(results)] == ["canary:toxicity"]
     assert state.readiness.ready
     assert metric(state, "canary:toxicity") == metric(state, "canary:myth_mask") == 1
     assert "self-test: canary:toxicity failed" in caplog.text
     engine.failing_checks = ()
-    assert failing(await state.selftest.check_bank([bundles["toxicity"]], 2)) == ()
+    assert failing(await state.selftest.check_bank([bundles["toxicity"]], 2, ())) == ()
     assert metric(state, "canary:toxicity") == metric(state, "batch") == 1
     assert metric(state, "canary:myth_mask") is None
 
@@ -140,7 +140,7 @@ async def test_a_real_server_proves_itself_and_finds_a_false_canary() -> None:
     flipped = canary.model_copy(update={"change": [-change for change in canary.change]})
     lying = replace(bundles[0], manifest=bundles[0].manifest.model_copy(update={"canary": flipped}))
     for accepted, state_after in (((), ReadinessState.FAILED), (("toxicity",), ReadinessState.READY)):
-        state = tiny_state(bundles=[lying, *bundles[1:]], accepted_bundles=accepted)
+        state = tiny_state(bundles=[lying, *bundles[1:]], accepted_mismatches=accepted)
         async with asyncio.timeout(60):
             await state.engine.start()
             results = await state.selftest.run(state.deployments.current.bundles.values())
@@ -157,7 +157,7 @@ def test_an_accepted_bundle_is_shown_on_a_ready_server() -> None:
     bundles = with_canaries(three_bundles(fingerprint_model(loaded.model)), loaded.model)
     canary = bundles[1].manifest.canary.model_copy(update={"change": [1.0] * len(bundles[1].manifest.canary.change)})
     odd = replace(bundles[1], manifest=bundles[1].manifest.model_copy(update={"canary": canary}))
-    with live(tiny_state(bundles=[bundles[0], odd, bundles[2]], accepted_bundles=["gender_bias"])) as server:
+    with live(tiny_state(bundles=[bundles[0], odd, bundles[2]], accepted_mismatches=["gender_bias"])) as server:
         ready = httpx.get(f"{server.url}/health/ready")
         assert httpx.post(f"{server.url}/v1/chat/completions", json=BODY, timeout=60).status_code == 200
     assert ready.status_code == 200

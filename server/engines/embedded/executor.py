@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from breakers.bank import TokenStrengths
+from breakers.errors import RuntimeAttachError
 from breakers.runtime import TorchRuntime
 from server.engines.embedded.attention import ATTENTION_NAME, register_attention
 from server.engines.embedded.batch import PackedBatch
@@ -20,7 +21,7 @@ from server.engines.embedded.linear import packed_linears
 
 
 class Executor:
-    """A model with the slot attention installed and a bank attached."""
+    """A model with the slot attention installed and one bank attached at a time."""
 
     def __init__(
         self, model: PreTrainedModel, cache: SlotCache, runtime: TorchRuntime | None, *, pack_weights: bool = False
@@ -30,7 +31,8 @@ class Executor:
         Args:
             model: runs as it is.
             cache: holds its keys and values.
-            runtime: None only for models without sites, which the self-check still has to judge.
+            runtime: of the bank to begin with; None only for models without sites, which the self-check still has
+                to judge.
             pack_weights: lay out the weights of linear layers for speed, where that pays (`linear`).
         """
         self.model = model
@@ -40,6 +42,7 @@ class Executor:
         self._pack_weights = pack_weights
         self._attachment = ExitStack()
         """Holds the bank while it is attached."""
+        self._installed = False
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -53,13 +56,36 @@ class Executor:
         packed = packed_linears(self.model) if self._pack_weights else nullcontext()
         try:
             with packed:
+                self._installed = True
                 self._attach()
-                try:
-                    yield
-                finally:
-                    self._attachment.close()
+                yield
         finally:
+            self._installed = False
+            self._attachment.close()
             self.model.set_attn_implementation(before)
+
+    @property
+    def runtime(self) -> TorchRuntime | None:
+        """Of the bank that is attached, or will be once this is installed."""
+        return self._runtime
+
+    def use(self, runtime: TorchRuntime) -> None:
+        """Attach this bank in place of the other; costs nothing where it is attached already.
+
+        Raises:
+            RuntimeAttachError: it cannot be attached; then none is.
+        """
+        if runtime is self._runtime:
+            return
+        self._detach()
+        if self._installed:
+            self._attachment.enter_context(runtime.attached())
+        self._runtime = runtime
+
+    def let_go(self, runtime: TorchRuntime) -> None:
+        """Detach this bank, if it is attached, so that nothing here holds it."""
+        if runtime is self._runtime:
+            self._detach()
 
     @contextmanager
     def detached(self) -> Iterator[None]:
@@ -71,6 +97,10 @@ class Executor:
                 yield
         finally:
             self._attach()
+
+    def _detach(self) -> None:
+        self._runtime = None
+        self._attachment.close()
 
     def idle_strengths(self, tokens: int) -> TokenStrengths | None:
         """Strength 0 for every token of a forward."""
@@ -97,6 +127,8 @@ class Executor:
             self._attachment.enter_context(self._runtime.attached())
 
     def _steered(self, strengths: TokenStrengths | None) -> AbstractContextManager[None]:
-        if self._runtime is None or strengths is None:
+        if strengths is None:
             return nullcontext()
+        if self._runtime is None:
+            raise RuntimeAttachError("strengths were declared for a forward while no bank is attached")
         return self._runtime.forward_strengths(strengths)

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 
-from breakers.bank import Bank
 from server.engines.base import EngineInfo, EngineUnavailableError
 from server.engines.checks import BATCH, PREFIX, STRENGTH_0, Canary, CheckResult, Verdict
+from server.engines.embedded.banks import LoadedBank
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.selftest_forwards import ForwardChecks
@@ -31,7 +31,7 @@ class SelfTest:
         self._bitwise = bitwise
         self._runs = 0
 
-    async def run(self, bank: Bank, canaries: Sequence[Canary], prepare: Prepare) -> tuple[CheckResult, ...]:
+    async def run(self, bank: LoadedBank, canaries: Sequence[Canary], prepare: Prepare) -> tuple[CheckResult, ...]:
         """Every check, whatever the others say.
 
         Raises:
@@ -42,7 +42,7 @@ class SelfTest:
         requests = RequestChecks(
             self._mailbox,
             prepare,
-            bank,
+            bank.bank,
             self._info,
             block=self._block,
             bitwise=self._bitwise,
@@ -52,7 +52,7 @@ class SelfTest:
         acting = await self.canaries(bank, canaries)
         return (strength_0, *acting, await _made(BATCH, requests.batch()), await _made(PREFIX, requests.prefix()))
 
-    async def canaries(self, bank: Bank, canaries: Sequence[Canary]) -> tuple[CheckResult, ...]:
+    async def canaries(self, bank: LoadedBank, canaries: Sequence[Canary]) -> tuple[CheckResult, ...]:
         """Whether the bank's bundles act as declared. One between each two steps, so that none is held up for long.
 
         Raises:

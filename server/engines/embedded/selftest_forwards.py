@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from breakers.bank import Bank, BankEntry, StrengthTable, TokenStrengths
+from breakers.bank import BankEntry, StrengthTable, TokenStrengths
 from breakers.plan import STRENGTH_STEPS, AppliedStrength, Plan, Reason
 from server.engines.checks import STRENGTH_0, Canary, CheckResult, Verdict
+from server.engines.embedded.banks import LoadedBank
 from server.engines.embedded.batch import PackedBatch, Work
 from server.engines.embedded.cache import SlotCache
 from server.engines.embedded.executor import Executor
@@ -47,14 +48,16 @@ def share_of_all(entries: Sequence[BankEntry]) -> Plan:
 class ForwardChecks:
     """Runs them; every method belongs to the engine's thread."""
 
-    def __init__(self, executor: Executor, bank: Bank) -> None:
+    def __init__(self, executor: Executor, bank: LoadedBank) -> None:
         self._executor = executor
-        self._bank = bank
+        self._runtime = bank.runtime
+        self._bank = bank.bank
         self._vocab = int(executor.model.get_input_embeddings().num_embeddings)
         self._dtype = executor.model.dtype
 
     def strength_0(self) -> CheckResult:
         """The model without any hook, with the bank at strength 0, and beside a steered request: the same bits."""
+        self._executor.use(self._runtime)
         with self._executor.detached():
             plain = self._logits(lambda _batch: None)
         idle = self._logits(lambda batch: self._executor.idle_strengths(batch.tokens))
@@ -75,6 +78,7 @@ class ForwardChecks:
 
     def canary(self, canary: Canary) -> CheckResult:
         """Whether a bundle changes the logits as declared, in direction and size."""
+        self._executor.use(self._runtime)
         problem = self._unfit(canary)
         if problem is not None and not canary.accepted:
             return CheckResult(name=canary.check, verdict=Verdict.FAILED, detail=problem)

@@ -72,7 +72,7 @@ def test_metrics_parse_and_count(http: httpx.Client, stub_server: Live) -> None:
     assert grew("scalpel_harmful_inputs_total", category="gender_bias") == 0
     assert grew("scalpel_interventions_applied_total", bundle="toxicity", reason="gate") == 1
     assert grew("scalpel_interventions_applied_total", bundle="toxicity", reason="request") == 1
-    assert grew("scalpel_policy_overrides_total", bundle="toxicity") == 1
+    assert grew("scalpel_policy_overrides_total", bundle="toxicity") == 0
     assert grew("scalpel_strength_count", bundle="myth_mask") == 2
     assert grew("scalpel_tokens_total", kind="completion") == 18
     assert grew("scalpel_tokens_total", kind="prompt") == 18
