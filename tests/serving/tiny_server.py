@@ -51,6 +51,7 @@ def tiny_state(**changes: object) -> ServerState:
 def generation_scoped_state() -> ServerState:
     """The same with one bundle, which acts from `generation_start` on."""
     loaded = tiny_chat_model()
-    bundle = made_up_bundle("toxicity", breaker(), scope="generation", fingerprint=fingerprint_model(loaded.model))
+    made = made_up_bundle("toxicity", breaker(), scope="generation", fingerprint=fingerprint_model(loaded.model))
+    (bundle,) = with_canaries([made], loaded.model)
     engine = load_embedded_engine(EmbeddedEngineConfig(model=loaded, bundles=(bundle.bank_entry(),), slots=4))
     return assemble(engine=engine, bundles=(bundle,), served_name="scalpel-demo", classifier=StubClassifier())
