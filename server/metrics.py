@@ -67,6 +67,8 @@ class ClassifierFailure(StrEnum):
     TIMEOUT = "timeout"
     INVALID = "invalid"
     """A score that is missing, not a number, or outside [0, 1]."""
+    QUEUE_FULL = "queue_full"
+    """Too many inputs waited."""
 
 
 class Unscored(StrEnum):
