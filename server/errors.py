@@ -9,6 +9,8 @@
           x UnknownBreakerError         no such bundle is loaded (as an address; in a body it is an invalid field)
           x BodyTooLargeError           more bytes than the server reads
           x MediaTypeError              a body that is not declared as JSON
+          x NoClassifierError           texts cannot be judged here: no classifier is loaded
+      x ModerationFailedError       a classifier that failed where its judgement is all that was asked for: ours
       x ClientGoneError             nobody waits for the answer any more
 
 Every message names what was found and what was wanted. Which status each one becomes is the business of
@@ -59,6 +61,14 @@ class BodyTooLargeError(RequestError):
 
 class MediaTypeError(RequestError):
     """The body is not declared as JSON."""
+
+
+class NoClassifierError(RequestError):
+    """Texts cannot be judged here."""
+
+
+class ModerationFailedError(ServerError):
+    """The classifier failed on a text that it was to judge."""
 
 
 class ClientGoneError(ServerError):

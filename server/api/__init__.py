@@ -14,8 +14,16 @@ from server.api.chat.route import COMPONENT, chat_router
 from server.api.chat.wire import ChatCompletionRequest
 from server.api.errors import install_handlers
 from server.api.models import models_router
+from server.api.moderations.route import moderations_router
+from server.api.moderations.wire import ModerationRequest
 from server.api.operations import operations_router
+from server.api.responses.route import responses_router
+from server.api.responses.wire import ResponseRequest
+from server.harm.moderation import Moderator
 from server.state import ServerState
+
+BODIES = (ChatCompletionRequest, ResponseRequest, ModerationRequest)
+"""Those that routes read themselves."""
 
 
 def create_app(state: ServerState) -> FastAPI:
@@ -42,6 +50,8 @@ def create_app(state: ServerState) -> FastAPI:
     app = Api(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_handlers(app)
     app.include_router(chat_router(state.generation, state.body_limit))
+    app.include_router(responses_router(state.generation, state.body_limit))
+    app.include_router(moderations_router(Moderator(state.classifier, state.metrics), state.body_limit))
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
     app.include_router(operations_router(state.engine, state.metrics))
@@ -55,10 +65,11 @@ class Api(FastAPI):
         """The OpenAPI document."""
         if self.openapi_schema is None:
             document = super().openapi()
-            schema = ChatCompletionRequest.model_json_schema(ref_template=COMPONENT)
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas |= schema.pop("$defs")
-            schemas[ChatCompletionRequest.__name__] = schema
+            for model in BODIES:
+                schema = model.model_json_schema(ref_template=COMPONENT)
+                schemas |= schema.pop("$defs", {})
+                schemas[model.__name__] = schema
         return super().openapi()
 
 

@@ -18,6 +18,8 @@ from server.errors import (
     BodyTooLargeError,
     ClientGoneError,
     MediaTypeError,
+    ModerationFailedError,
+    NoClassifierError,
     RequestError,
     ServerError,
     UnknownBreakerError,
@@ -74,10 +76,12 @@ async def respond(request: Request, error: Exception) -> JSONResponse:
 def _describe_server_error(error: ServerError) -> ErrorReply:
     if isinstance(error, ClientGoneError):
         return ErrorReply(status=499, message=str(error), type="client_closed_request")
+    if isinstance(error, ModerationFailedError):
+        return ErrorReply(status=500, message=str(error), type="server_error", code="classifier_failed")
     if not isinstance(error, RequestError):
         return ErrorReply(status=500, message=str(error), type="server_error")
     status = 400
-    if isinstance(error, UnknownModelError | UnknownBreakerError):
+    if isinstance(error, UnknownModelError | UnknownBreakerError | NoClassifierError):
         status = 404
     elif isinstance(error, BodyTooLargeError):
         status = 413

@@ -76,7 +76,7 @@ class GenerationCommand:
     """Score the prompt's tokens too, naming this many of the likeliest; None for not at all."""
     toggles: Mapping[str, Toggle] = field(default_factory=dict)
     profile: Profile | None = None
-    """Beats the model name's profile."""
+    """Beats the profiles of the request's header and of the model name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

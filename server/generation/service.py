@@ -31,7 +31,7 @@ from server.harm.outputs import FinishedReply, OutputScoring
 from server.harm.potential import ClassifierFailedError, HarmPotential
 from server.metrics import Metrics, Outcome
 from server.policy.planner import Wishes
-from server.policy.profiles import ServedNames
+from server.policy.profiles import ServedNames, settle_profile
 
 
 class GenerationService:
@@ -67,7 +67,7 @@ class GenerationService:
             RequestError: the request cannot be served as asked.
         """
         deployment = self._deployments.current
-        profile = command.profile or self._names.profile(command.model)
+        profile = settle_profile(command.profile, context.profile_header, self._names.profile(command.model))
         deployment.planner.check(command.toggles)
         prompt = await self._prompts.token_ids(command.prompt)
         sampling = self._sampling(command, len(prompt))

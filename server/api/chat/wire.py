@@ -117,7 +117,7 @@ class ScalpelOptions(_Wire):
     breakers: dict[str, WireToggle] = Field(default_factory=dict, max_length=1024)
     """Bundle name -> false (off), true (the gate decides) or a number (that strength, gate bypassed)."""
     profile: Profile | None = Field(default=None, strict=False)
-    """What holds for bundles that `breakers` does not name; beats the model name's profile."""
+    """What holds for bundles that `breakers` does not name; beats the header's and the model name's profile."""
 
 
 class TextPart(_Wire):
