@@ -67,7 +67,7 @@ def settle_profile(body: Profile | None, header: str | None, named: Profile) -> 
     if header is None:
         return body or named
     try:
-        found = Profile(header.strip())
+        found = Profile(header)
     except ValueError:
         raise InvalidRequestError(
             f"the header {HEADER} is {header[:80]!r}; wanted {', '.join(Profile)}", param=HEADER, code="invalid_value"

@@ -105,24 +105,21 @@ class ResponseExchange:
         chunks: list[GenerationChunk],
     ) -> AsyncGenerator[bytes, None]:
         """Events up to the last; those that are known at once go out as one piece, which is one system call."""
-        chunks.append(first.chunk)
-        events = writer.opening(self._response(prepared, chunks)) + self._delta(writer, first.chunk)
-        async for piece in rest:
-            if events:
-                yield events
+        events = writer.opening(self._response(prepared, first.chunk.tokens_steered))
+        async for piece in _chained(first, rest):
             chunks.append(piece.chunk)
-            events = self._delta(writer, piece.chunk)
+            events += writer.delta(piece.chunk.text, self._logprobs([piece.chunk]))
+            if events and piece.chunk.finish_reason is None:
+                yield events
+                events = b""
         yield events + writer.closing(self._ended(prepared, chunks))
-
-    def _delta(self, writer: EventWriter, chunk: GenerationChunk) -> bytes:
-        return writer.delta(chunk.text, self._logprobs([chunk]))
 
     def _logprobs(self, chunks: list[GenerationChunk]) -> tuple[TokenLogprobs, ...]:
         if not self._wire.logprobs:
             return ()
         return tuple(choice_logprobs(chunks, self._service.piece, self._wire.top_logprobs or 0).content)
 
-    def _response(self, prepared: PreparedRequest, chunks: list[GenerationChunk]) -> ResponseObject:
+    def _response(self, prepared: PreparedRequest, tokens_steered: int) -> ResponseObject:
         """The response in progress, with what the request settles."""
         wire = self._wire
         return ResponseObject(
@@ -130,7 +127,7 @@ class ResponseExchange:
             created_at=self._created,
             status="in_progress",
             model=wire.model,
-            scalpel=self._service.report(prepared, chunks[-1].tokens_steered),
+            scalpel=self._service.report(prepared, tokens_steered),
             instructions=wire.instructions,
             max_output_tokens=wire.max_output_tokens,
             temperature=prepared.command.temperature,
@@ -160,9 +157,15 @@ class ResponseExchange:
                 prepared.prompt_tokens, sum(len(chunk.token_ids) for chunk in chunks), chunks[0].cached_tokens
             ),
         }
-        return self._response(prepared, chunks).model_copy(update=changes)
+        return self._response(prepared, chunks[-1].tokens_steered).model_copy(update=changes)
 
     def _failed(self, prepared: PreparedRequest, chunks: list[GenerationChunk], failure: Exception) -> ResponseObject:
         """The response of a reply that failed: what was sent of it is no reply."""
         changes = {"status": "failed", "error": FailureDetails(message=describe(failure).message)}
-        return self._response(prepared, chunks).model_copy(update=changes)
+        return self._response(prepared, chunks[-1].tokens_steered).model_copy(update=changes)
+
+
+async def _chained(first: ReplyPiece, rest: AsyncGenerator[ReplyPiece, None]) -> AsyncGenerator[ReplyPiece, None]:
+    yield first
+    async for piece in rest:
+        yield piece
