@@ -315,7 +315,8 @@ def test_a_client_that_goes_away_frees_its_slot() -> None:
     engine = StubEngine(bundles=BUNDLES, endless=True)
     with live(stub_state(engine=engine)) as server:
         with httpx.stream("POST", f"{server.url}/v1/responses", json=GOOD | {"stream": True}) as response:
-            next(response.iter_lines())
+            lines = response.iter_lines()
+            next(lines)
             assert engine.running == 1
         wait_until(lambda: engine.running == 0)
         count = server.state.metrics.registry.get_sample_value
