@@ -26,6 +26,8 @@ from server.generation.command import REPLIES_LIMIT, SEED_LIMIT, GenerationComma
 from server.policy.planner import Toggle
 from server.policy.profiles import Profile
 
+TOKEN_NUMBERS = 2**31
+"""Token ids and positions are below this."""
 STOP_LIMIT = 4
 STOP_LENGTH = 256
 TOKEN_ID_SHOWN = 40
@@ -116,13 +118,27 @@ def _biases(value: object) -> object:
     return {int(token_id): float(bias) for token_id, bias in value.items()}
 
 
+def _starts(value: object) -> object:
+    starts = value if isinstance(value, list) else [value]
+    if value is None or (starts and all(is_token_number(start) for start in starts)):
+        return None if value is None else starts
+    raise PydanticCustomError("generation_start", "wanted a position of 0 or more, or a list of them")
+
+
+def is_token_number(value: object) -> bool:
+    """Whether it can be a token's id or position."""
+    return type(value) is int and 0 <= value < TOKEN_NUMBERS
+
+
 WireToggle: TypeAlias = Annotated[bool | float, BeforeValidator(_toggle)]
 WireBiases: TypeAlias = Annotated[
     dict[int, float], BeforeValidator(_biases, json_schema_input_type=dict[str, float] | None)
 ]
 WireStops: TypeAlias = Annotated[list[str], BeforeValidator(_stops, json_schema_input_type=str | list[str] | None)]
 Penalty: TypeAlias = Annotated[float, Field(ge=-PENALTY_LIMIT, le=PENALTY_LIMIT)]
-Position: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
+WireStarts: TypeAlias = Annotated[
+    list[int] | None, BeforeValidator(_starts, json_schema_input_type=int | list[int] | None)
+]
 WithoutEffect: TypeAlias = Annotated[Any, Field(description="Accepted; it changes no token.")]
 
 
@@ -132,9 +148,15 @@ class ScalpelOptions(Wire):
     breakers: dict[str, WireToggle] = Field(default_factory=dict, max_length=1024)
     """Bundle name -> false (off), true (the gate decides) or a number (that strength, gate bypassed)."""
     profile: Profile | None = Field(default=None, strict=False)
-    """What holds for bundles that `breakers` does not name; beats the header's and the model name's profile."""
-    generation_start: Position | None = None
-    """Token of the prompt from which bundles of scope `generation` act; null: the last one."""
+    """What holds for bundles that `breakers` does not name; beats the profiles of header and model name."""
+    generation_start: WireStarts = None
+    """Token of the prompt from which bundles of scope `generation` act; null: the last one. Of several prompts a
+    list has one for each. A scorer whose prompt ends with what is scored sends the last token of the context."""
+
+    def starts(self, prompts: int) -> list[int | None]:
+        """`generation_start` of each prompt; checked by `check_starts`."""
+        starts: list[int | None] = [None] if self.generation_start is None else [*self.generation_start]
+        return starts * prompts if len(starts) == 1 else starts
 
 
 class StreamOptions(Wire):
@@ -204,6 +226,10 @@ class SamplingWire(Wire):
         """Whether a stream ends with a usage chunk."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
+    def starts(self, prompts: int) -> list[int | None]:
+        """Where bundles of scope `generation` begin to act in each prompt."""
+        return (self.scalpel or ScalpelOptions()).starts(prompts)
+
     def command_for(
         self,
         prompt: Prompt,
@@ -239,6 +265,21 @@ class SamplingWire(Wire):
             prompt_logprobs=prompt_logprobs,
             toggles=dict(options.breakers),
             profile=options.profile,
+        )
+
+
+def check_starts(options: ScalpelOptions | None, prompts: int) -> None:
+    """Refuse positions that are not one for each prompt.
+
+    Raises:
+        PydanticCustomError: naming both numbers.
+    """
+    found = 1 if options is None or options.generation_start is None else len(options.generation_start)
+    if found not in (1, prompts):
+        raise PydanticCustomError(
+            "generation_start",
+            "scalpel.generation_start has {found} positions; wanted one, or one for each prompt ({prompts})",
+            {"found": found, "prompts": prompts},
         )
 
 

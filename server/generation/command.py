@@ -25,6 +25,8 @@ class ChatPrompt:
 
     messages: tuple[Mapping[str, str], ...]
     """`role` and `content` of each turn, at least one."""
+    field: str = "messages"
+    """Of the request that it came in, for messages about it."""
 
 
 @dataclass(frozen=True, slots=True)

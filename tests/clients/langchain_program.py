@@ -10,7 +10,9 @@ scalpel = {"breakers": {"toxicity": 0.5}}
 
 
 def model(**settings):
-    return ChatOpenAI(base_url=os.environ["BASE_URL"], api_key="none", model="scalpel-demo", max_retries=0, **settings)
+    return ChatOpenAI(
+        base_url=os.environ["BASE_URL"], api_key="none", model="scalpel-demo", max_retries=0, **settings
+    )
 
 
 chat = model(extra_body={"scalpel": scalpel}, include_response_headers=True)

@@ -37,9 +37,9 @@ print(
             "stream": "".join(chunk.choices[0].delta.content or "" for chunk in chunks),
             "stream_reports": [extra(chunk) for chunk in chunks],
             "async": asyncio.run(answer()).choices[0].message.content,
-            "moderation": litellm.moderation(
-                input="toxicity", api_base=common["api_base"], api_key="none"
-            ).results[0].flagged,
+            "moderation": litellm.moderation(input="toxicity", api_base=common["api_base"], api_key="none")
+            .results[0]
+            .flagged,
         },
         default=str,
     )

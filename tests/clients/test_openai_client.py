@@ -166,7 +166,9 @@ def test_a_profile_by_header_and_by_name(client: openai.OpenAI) -> None:
     headers = {"X-Scalpel-Profile": "off"}
     reply = client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_headers=headers)
     assert reply.model_extra["scalpel"]["applied"]["toxicity"] == APPLIED | {"strength": 0.0, "reason": "profile"}
-    response = client.with_options(default_headers=headers).responses.create(model=f"{MODEL}@strict", input="toxicity")
+    response = client.with_options(default_headers=headers).responses.create(
+        model=f"{MODEL}@strict", input="toxicity"
+    )
     assert response.model_extra["scalpel"]["applied"]["toxicity"]["strength"] == 0.0
 
 
@@ -179,9 +181,7 @@ def test_mistakes_become_the_clients_own_errors(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="not loaded here"):
         client.moderations.create(input="x", model="omni-moderation-2024-09-26")
     with pytest.raises(openai.BadRequestError, match="wanted default, off, strict"):
-        client.chat.completions.create(
-            model=MODEL, messages=MESSAGES, extra_headers={"X-Scalpel-Profile": "none"}
-        )
+        client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_headers={"X-Scalpel-Profile": "none"})
 
 
 def test_failures_become_the_clients_own_errors() -> None:

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from server.api.body import read_wire
 from server.api.connection import unless_gone
 from server.api.context import request_context
+from server.api.description import body_of
+from server.api.headers import REQUEST_ID
 from server.api.moderations.answers import ModerationResponse, ModerationResult
 from server.api.moderations.wire import ModerationRequest
 from server.harm.moderation import Moderator
-
-_SCHEMA = {"$ref": f"#/components/schemas/{ModerationRequest.__name__}"}
 
 
 def moderations_router(moderator: Moderator, body_limit: int) -> APIRouter:
@@ -22,9 +22,8 @@ def moderations_router(moderator: Moderator, body_limit: int) -> APIRouter:
         body_limit: bytes of a request.
     """
     router = APIRouter(tags=["moderations"])
-    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
 
-    @router.post("/v1/moderations", response_model=ModerationResponse, openapi_extra=body)
+    @router.post("/v1/moderations", response_model=ModerationResponse, openapi_extra=body_of(ModerationRequest))
     async def moderations(request: Request) -> Response:
         """How likely the model would answer each text with harm, were it not for the breakers."""
         context = request_context(request)
@@ -35,6 +34,7 @@ def moderations_router(moderator: Moderator, body_limit: int) -> APIRouter:
         answer = ModerationResponse(
             id=f"modr-{context.request_id}", model=name, results=[ModerationResult.of(found) for found in potentials]
         )
-        return Response(answer.model_dump_json(), media_type="application/json")
+        headers = {REQUEST_ID: context.request_id}
+        return Response(answer.model_dump_json(), media_type="application/json", headers=headers)
 
     return router

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from server.api.chat.answers import TokenLogprobs
+from server.api.usage import TokenCounts
 from server.generation.report import Report
 
 
@@ -38,13 +39,13 @@ class ResponseUsage(_Answer):
     total_tokens: int
 
     @classmethod
-    def of(cls, input_tokens: int, output_tokens: int, cached_tokens: int) -> ResponseUsage:
+    def of(cls, counts: TokenCounts) -> ResponseUsage:
         """With their sum."""
         return cls(
-            input_tokens=input_tokens,
-            input_tokens_details=InputTokensDetails(cached_tokens=cached_tokens),
-            output_tokens=output_tokens,
-            total_tokens=input_tokens + output_tokens,
+            input_tokens=counts.prompt,
+            input_tokens_details=InputTokensDetails(cached_tokens=counts.cached),
+            output_tokens=counts.completion,
+            total_tokens=counts.prompt + counts.completion,
         )
 
 
@@ -110,8 +111,8 @@ class ResponseObject(_Answer):
     model: str
     output: tuple[OutputMessage, ...] = ()
     usage: ResponseUsage | None = None
-    scalpel: Report
-    """So far while the response is in progress, else finally."""
+    scalpel: Report | None
+    """So far while the response is in progress, else finally; null only where it failed before it began."""
 
     instructions: str | None
     max_output_tokens: int | None

@@ -22,10 +22,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from server.api.chat.answers import TokenLogprobs
+from server.api.events import PLACE, TextEvent
 from server.api.responses.answers import OutputMessage, OutputText, Progress, ResponseObject
-
-_PLACE = "\u0000text\u0000"
-"""Stands where text will be; no id holds it."""
 
 
 class _Event(BaseModel):
@@ -92,9 +90,9 @@ class EventWriter:
     def __init__(self, item_id: str) -> None:
         self._item_id = item_id
         self._numbers = count()
-        template = TextDeltaEvent(item_id=item_id, delta=_PLACE, sequence_number=0)
+        template = TextDeltaEvent(item_id=item_id, delta=PLACE, sequence_number=0)
         # Most events are deltas: serialising a model for each would take longer than choosing its token.
-        self._before_text = _written(template).partition(to_json(_PLACE))[0]
+        self._before_text = TextEvent.around(_written(template)).before
 
     def opening(self, response: ResponseObject) -> bytes:
         """What comes before the first text."""

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.api.chat.wire import MESSAGES_LIMIT
-from server.api.wire import ScalpelOptions, Wire, WithoutEffect, only
+from server.api.wire import ScalpelOptions, Wire, WithoutEffect, check_starts, only
 from server.engines.limits import TOP_LOGPROBS_LIMIT
 from server.generation.command import SEED_LIMIT, ChatPrompt, GenerationCommand
 
@@ -148,6 +148,7 @@ class ResponseRequest(Wire):
             )
         if self.stream_options is not None and not self.stream:
             raise PydanticCustomError("stream_options", "stream_options: allowed with stream=true only")
+        check_starts(self.scalpel, prompts=1)
         return self
 
     @property
@@ -161,8 +162,8 @@ class ResponseRequest(Wire):
         first = () if self.instructions is None else ({"role": "system", "content": self.instructions},)
         return GenerationCommand(
             model=self.model,
-            prompt=ChatPrompt((*first, *(message.turn() for message in self.input))),
-            generation_start=options.generation_start,
+            prompt=ChatPrompt((*first, *(message.turn() for message in self.input)), field="input"),
+            generation_start=options.starts(1)[0],
             max_tokens=self.max_output_tokens,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,

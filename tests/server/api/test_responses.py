@@ -272,6 +272,11 @@ def test_what_cannot_be_read_is_a_400(http: httpx.Client, changes: dict[str, Any
     assert said in response.json()["error"]["message"]
 
 
+def test_an_input_that_leaves_no_room_is_refused_by_its_own_name(http: httpx.Client) -> None:
+    error = ask(http, input="x" * 200).json()["error"]
+    assert (error["param"], error["code"]) == ("input", "context_length_exceeded")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("error", "status"), [(RequestRefusedError("too odd"), 400), (EngineOverloadedError("full"), 429)]
