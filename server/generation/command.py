@@ -25,7 +25,7 @@ class ChatPrompt:
 
     messages: tuple[Mapping[str, str], ...]
     """`role` and `content` of each turn, at least one."""
-    field: str = "messages"
+    parameter: str = "messages"
     """Of the request that it came in, for messages about it."""
 
 

@@ -139,7 +139,7 @@ class GenerationService:
         if room < min(1, 1 if command.max_tokens is None else command.max_tokens):
             raise ContextLengthError(
                 f"the prompt has {prompt_tokens} tokens; this model holds {limit}, prompt and reply together",
-                param=command.prompt.field if isinstance(command.prompt, ChatPrompt) else "prompt",
+                param=command.prompt.parameter if isinstance(command.prompt, ChatPrompt) else "prompt",
                 code="context_length_exceeded",
             )
         if command.min_tokens > room:

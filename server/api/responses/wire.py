@@ -162,7 +162,7 @@ class ResponseRequest(Wire):
         first = () if self.instructions is None else ({"role": "system", "content": self.instructions},)
         return GenerationCommand(
             model=self.model,
-            prompt=ChatPrompt((*first, *(message.turn() for message in self.input)), field="input"),
+            prompt=ChatPrompt((*first, *(message.turn() for message in self.input)), parameter="input"),
             generation_start=options.starts(1)[0],
             max_tokens=self.max_output_tokens,
             temperature=1.0 if self.temperature is None else self.temperature,

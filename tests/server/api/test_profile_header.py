@@ -11,6 +11,7 @@ from serving.live import Live
 
 ROUTES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "hello"}]},
+    "/v1/completions": {"prompt": "hello"},
     "/v1/responses": {"input": "hello"},
 }
 
