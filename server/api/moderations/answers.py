@@ -65,6 +65,7 @@ class ModerationResponse(_Answer):
     """A whole response."""
 
     id: str
+    """`modr-` and the request's id."""
     model: str
     """Name of the classifier, fit included."""
     results: list[ModerationResult]

@@ -21,7 +21,9 @@ class ModerationPart(Wire):
     """A piece of a text."""
 
     type: Literal["text"]
+    """Images are not read."""
     text: str
+    """The text."""
 
 
 def _inputs(value: object) -> object:

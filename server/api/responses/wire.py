@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.api.chat.wire import MESSAGES_LIMIT
@@ -33,21 +33,13 @@ def _items(value: object) -> object:
     raise PydanticCustomError("input", "wanted a string or a list of messages")
 
 
-def _reasoning(value: object) -> object:
-    """Models here do not reason apart from their reply: only asking for none of it can be had."""
-    asked = {key: wish for key, wish in value.items() if wish is not None} if isinstance(value, dict) else value
-    if asked in (None, {}, {"effort": "none"}):
-        return value
-    raise PydanticCustomError(
-        "unsupported_parameter", "this parameter is not supported; leave it out or send {'effort': 'none'}"
-    )
-
-
 class InputPart(Wire):
     """A piece of a message's content; `output_text` is how earlier replies come back."""
 
     type: Literal["input_text", "output_text"]
+    """The second is how earlier replies come back."""
     text: str
+    """The text."""
     annotations: Annotated[Any, only([])] = None
     logprobs: WithoutEffect = None
     prompt_cache_breakpoint: WithoutEffect = None
@@ -57,8 +49,11 @@ class InputMessage(Wire):
     """One turn, as a client writes it or as an earlier response's `output` has it."""
 
     type: Literal["message"] = "message"
+    """No other items are served."""
     role: Literal["system", "developer", "user", "assistant"]
+    """`developer` is read as `system`."""
     content: Annotated[list[InputPart], BeforeValidator(_parts, json_schema_input_type=str | list[InputPart])]
+    """Parts are joined."""
     id: WithoutEffect = None
     status: WithoutEffect = None
     phase: WithoutEffect = None
@@ -95,26 +90,36 @@ class ResponseRequest(Wire):
     """The body of POST /v1/responses."""
 
     model: str = Field(max_length=256)
+    """A name from `/v1/models`, with or without a profile."""
     input: InputItems
+    """A text of the user's, or the conversation so far, where messages of an earlier `output` can stand as they are."""
     instructions: str | None = None
     """A system message before the input."""
     scalpel: ScalpelOptions | None = None
+    """Our extension, as in chat completions."""
     stream: bool | None = None
+    """Typed events instead of one body."""
     stream_options: ResponseStreamOptions | None = None
+    """With `stream` only."""
     max_output_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of the reply; null: as many as the context has room for."""
     temperature: float | None = Field(default=None, ge=0, le=2)
+    """0 is greedy; null means 1."""
     top_p: float | None = Field(default=None, gt=0, le=1)
+    """Keeps the likeliest tokens that together have this probability; null means 1."""
     text: TextOptions | None = None
+    """What the text has to be."""
     include: list[Literal["message.output_text.logprobs"]] | None = None
+    """What to add: how likely each token of the reply was."""
     top_logprobs: int | None = Field(default=None, ge=0, le=TOP_LOGPROBS_LIMIT)
-    """Together with `include` only."""
+    """Name this many of the likeliest tokens at each place; with `include` only."""
     metadata: dict[MetadataKey, MetadataValue] | None = Field(default=None, max_length=16)
-    """Comes back as it is."""
+    """Comes back as it is; up to 16 keys of up to 64 characters with values of up to 512."""
     parallel_tool_calls: bool | None = None
     """Accepted; there are no tools to call."""
 
     seed: int | None = Field(default=None, ge=-SEED_LIMIT, lt=SEED_LIMIT)
-    """An extension, named as in chat completions."""
+    """The same request with the same seed gives the same reply. An extension, named as in chat completions."""
 
     store: WithoutEffect = None
     """Nothing is stored, whatever it says; the response says so."""
@@ -125,7 +130,7 @@ class ResponseRequest(Wire):
     prompt_cache_retention: WithoutEffect = None
     prompt_cache_options: WithoutEffect = None
 
-    reasoning: Annotated[Any, AfterValidator(_reasoning)] = None
+    reasoning: Annotated[Any, only({"effort": "none"}, {}, {"effort": None, "summary": None})] = None
     tools: Annotated[Any, only([])] = None
     tool_choice: Annotated[Any, only("none", "auto")] = None
     max_tool_calls: Annotated[Any, only()] = None
