@@ -6,7 +6,7 @@ be known at the start are created at 0, so that a dashboard is not empty before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -14,7 +14,9 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from breakers.plan import Plan, Reason
+from server.access_metrics import NEVER_ACTS, AccessMetrics
 from server.engines.base import EngineStats
+from server.engines.checks import BATCH, PREFIX, STRENGTH_0, CheckResult
 
 HARMFUL = 0.5
 """Harm potential, or harm score, from which a text counts as harmful."""
@@ -82,6 +84,10 @@ class BundleLabels:
     category: str
     scope: str
 
+    def values(self) -> tuple[str, ...]:
+        """In the order of the metric's labels."""
+        return self.bundle, self.kind, self.behaviour, self.category, self.scope
+
 
 class Metrics:
     """All metrics of one application."""
@@ -123,9 +129,6 @@ class Metrics:
         self._classifier_failures = self._counter(
             "scalpel_classifier_failures", "Inputs without a harm potential: they ran at full strength.", "reason"
         )
-        self._overrides = self._counter(
-            "scalpel_policy_overrides", "Requests that toggled a bundle themselves.", "bundle"
-        )
         self._tokens = self._counter("scalpel_tokens", "Tokens of prompts and replies.", "kind")
         self._first_token = self._histogram(
             "scalpel_time_to_first_token_seconds", "From the request's arrival to its first token.", _REQUEST
@@ -141,14 +144,46 @@ class Metrics:
         self._bundle_info = self._gauge(
             "scalpel_bundle_info", "Loaded bundles; always 1.", "bundle", "kind", "behaviour", "category", "scope"
         )
-        self._create_series(tuple(bundles), tuple(categories), tuple(behaviours))
+        self.access = AccessMetrics(self.registry)
+        self._shown: dict[str, BundleLabels] = {}
+        self._selftest = self._gauge(
+            "scalpel_selftest_ok", "Whether the last self-test's check passed, or was accepted by name.", "check"
+        )
+        self._create_series(tuple(categories), tuple(behaviours))
+        self.show_bundles(bundles)
         # Counted at every token, and a look-up of labels costs more than the count.
         self._reply_tokens = self._tokens.labels(kind="completion")
+
+    def show_bundles(self, bundles: Iterable[BundleLabels]) -> None:
+        """These are loaded now. Counters of the others stay while requests use them; see `forget_bundles`."""
+        loaded = {bundle.bundle: bundle for bundle in bundles}
+        for name, labels in self._shown.items():
+            if loaded.get(name) != labels:
+                self._bundle_info.remove(*labels.values())
+        for name, labels in loaded.items():
+            if self._shown.get(name) != labels:
+                self._create_bundle_series(labels)
+        self._shown = loaded
+
+    def forget_bundles(self) -> None:
+        """Drop the series of bundles that are loaded no more, once no request uses them."""
+        named = {sample.labels["bundle"] for metric in self._strength.collect() for sample in metric.samples}
+        for name in named - self._shown.keys():
+            self._strength.remove(name)
+            self.access.forget_bundle(name)
+            for reason in sorted(set(Reason) - NEVER_ACTS):
+                self._interventions.remove(name, reason)
 
     def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
         """Read the queue's length from the engine at each scrape."""
         self._running.set_function(lambda: stats().running)
         self._waiting.set_function(lambda: stats().waiting)
+
+    def selftested(self, results: Sequence[CheckResult]) -> None:
+        """A self-test ended; its checks replace those of the one before."""
+        self._selftest.clear()
+        for result in results:
+            self._selftest.labels(check=result.name).set(result.ok)
 
     def request_ended(self, outcome: Outcome, seconds: float) -> None:
         """One chat request is over."""
@@ -172,8 +207,6 @@ class Metrics:
             self._strength.labels(bundle=bundle).observe(entry.strength)
             if entry.strength > 0:
                 self._interventions.labels(bundle=bundle, reason=entry.reason).inc()
-            if entry.reason is Reason.REQUEST:
-                self._overrides.labels(bundle=bundle).inc()
 
     def prompt_taken(self, tokens: int) -> None:
         """A prompt of this many tokens went to the engine."""
@@ -208,9 +241,9 @@ class Metrics:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _create_series(
-        self, bundles: tuple[BundleLabels, ...], categories: tuple[str, ...], behaviours: tuple[str, ...]
-    ) -> None:
+    def _create_series(self, categories: tuple[str, ...], behaviours: tuple[str, ...]) -> None:
+        for check in (STRENGTH_0, BATCH, PREFIX):
+            self._selftest.labels(check=check)
         for outcome in Outcome:
             self._requests.labels(outcome=outcome)
         for failure in ClassifierFailure:
@@ -226,21 +259,13 @@ class Metrics:
             labels = {"category": behaviour, "applied": _word(applied), "input": input_harm}
             self._scored.labels(**labels)
             self._harmful.labels(**labels)
-        for bundle in bundles:
-            self._create_bundle_series(bundle)
 
     def _create_bundle_series(self, bundle: BundleLabels) -> None:
+        self.access.show_bundle(bundle.bundle)
         self._strength.labels(bundle=bundle.bundle)
-        self._overrides.labels(bundle=bundle.bundle)
-        for reason in (Reason.GATE, Reason.REQUEST, Reason.PROFILE, Reason.CLASSIFIER_FAILED):
+        for reason in sorted(set(Reason) - NEVER_ACTS):
             self._interventions.labels(bundle=bundle.bundle, reason=reason)
-        self._bundle_info.labels(
-            bundle=bundle.bundle,
-            kind=bundle.kind,
-            behaviour=bundle.behaviour,
-            category=bundle.category,
-            scope=bundle.scope,
-        ).set(1)
+        self._bundle_info.labels(*bundle.values()).set(1)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

@@ -7,7 +7,7 @@ import socket
 
 import uvicorn
 
-from server.config import ServerConfig, is_loopback
+from server.config import ServerConfig
 from server.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,6 @@ class AnnouncedServer(uvicorn.Server):
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             logger.info("address: http://%s:%d (API at /v1, metrics at /metrics)", shown, port)
-            if not is_loopback(host):
-                logger.warning("other machines can reach it and no API key is asked for (--insecure-no-keys)")
 
 
 def bind(host: str, port: int) -> socket.socket:

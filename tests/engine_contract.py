@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from breakers.architectures import resolve_sites
 from breakers.bank import Bank, BankEntry, Scope
+from breakers.errors import BreakersError
 from breakers.interventions import Breaker, Mask, SteeringVector
 from breakers.plan import AppliedStrength, Plan, Reason
 from breakers.runtime import TorchRuntime
@@ -24,11 +25,14 @@ from breakers.sites import Component, Site
 from server.engines.base import (
     Engine,
     EngineOverloadedError,
+    EngineUnavailableError,
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    RequestFailedError,
     RequestRefusedError,
     SamplingParams,
+    UnknownBankError,
 )
 
 TOLERANCE = 1e-4
@@ -122,6 +126,7 @@ def request(
     max_tokens: int = REPLY,
     temperature: float = 0.0,
     generation_start: int | None = None,
+    bank_version: int = 0,
     **sampling: object,
 ) -> GenerationRequest:
     return GenerationRequest(
@@ -130,7 +135,32 @@ def request(
         sampling=SamplingParams(max_tokens=max_tokens, temperature=temperature, **sampling),
         plan=plan(strengths or {}),
         generation_start=generation_start,
+        bank_version=bank_version,
     )
+
+
+def other_bundles(model_type: str) -> tuple[BankEntry, ...]:
+    """A set that follows `contract_bundles`: one with other values, one as it was, one new, the rest gone."""
+    g = torch.Generator().manual_seed(12)
+    sites = resolve_sites(tiny_model(model_type))
+    d = sites.d_head
+    head = Breaker(
+        site=Site(layer=1, component=Component.HEAD, head=2),
+        down=torch.randn(3, d, generator=g) / d**0.5,
+        up=torch.randn(d, 3, generator=g) / 2,
+    )
+    early = SteeringVector(
+        site=Site(layer=0, component=Component.RESID), vector=torch.randn(sites.d_model, generator=g) * 0.7
+    )
+    steer = next(entry for entry in contract_bundles(model_type) if entry.name == "steer")
+    return (
+        BankEntry(name="early", scope=Scope.ALL, interventions=(early,)),
+        BankEntry(name="heads", scope=Scope.ALL, interventions=(head,), strength_max=2.0),
+        steer,
+    )
+
+
+OTHER_PLANS: tuple[dict[str, float], ...] = ({"heads": 2.0}, {}, {"early": 1.0, "steer": 0.75})
 
 
 def whole(chunks: Sequence[GenerationChunk]) -> Reply:
@@ -425,3 +455,70 @@ class EngineContract:
         assert found.text == free.text[: free.text.find(stop)]
         assert found.finish_reason is FinishReason.STOP
         assert len(found.token_ids) < len(free.token_ids)
+
+    @pytest.mark.parametrize("deterministic", [False, True])
+    async def test_requests_in_flight_keep_the_bundles_they_began_with(
+        self, model_type: str, deterministic: bool
+    ) -> None:
+        """Old and new in one batch, greedy and sampled: each as if it were alone, before, during and after."""
+        old = [request(prompt(5 + 9 * i), PLANS[i], max_tokens=24, temperature=i % 2, seed=i) for i in (1, 2, 3, 5)]
+        async with running(
+            self.build(model_type, contract_bundles(model_type), deterministic=deterministic)
+        ) as engine:
+            old_alone = [await reply(engine, r) for r in old]
+            going = [asyncio.create_task(reply(engine, r)) for r in old]
+            while engine.stats().running < 3:
+                await asyncio.sleep(0.001)
+            version = await engine.load_bundles(other_bundles(model_type))
+            new = [
+                request(prompt(3 + 7 * i), p, max_tokens=9 + i, temperature=i % 2, seed=i, bank_version=version)
+                for i, p in enumerate(OTHER_PLANS)
+            ]
+            mixed = await replies(engine, [*new, *old])
+            assert version != 0
+            found = [await task for task in going]
+            new_alone = [await reply(engine, r) for r in new]
+        for f, w in zip([*found, *mixed], [*old_alone, *new_alone, *old_alone], strict=True):
+            assert_same(f, w, bitwise=deterministic)
+        reference = Reference(model_type, other_bundles(model_type))
+        for r, f in zip(new, new_alone, strict=True):
+            assert f.logprobs == pytest.approx(reference.logprobs(r, f.token_ids), abs=TOLERANCE)
+
+    async def test_a_retired_version_serves_what_was_accepted_and_nothing_else(self, model_type: str) -> None:
+        wanted = request(prompt(9), {"heads": 2.0, "mlp": 0.5}, max_tokens=30, temperature=1.0, seed=3)
+        async with running(self.build(model_type, contract_bundles(model_type), slots=1)) as engine:
+            alone = await reply(engine, wanted)
+            going = [asyncio.create_task(reply(engine, wanted)) for _ in range(2)]
+            while engine.stats().waiting == 0:
+                await asyncio.sleep(0.001)
+            version = await engine.load_bundles(other_bundles(model_type))
+            await engine.retire_bundles(0)
+            with pytest.raises(RequestFailedError, match=f"bank version 0, which is not loaded; loaded: {version}"):
+                await reply(engine, wanted)
+            for task in going:
+                assert_same(await task, alone, bitwise=False)
+            with pytest.raises(UnknownBankError, match="bank version 0 is not loaded"):
+                await engine.retire_bundles(0)
+            fresh = await reply(engine, request(prompt(9), {"early": 1.0}, bank_version=version))
+            assert fresh.finish_reason is not None
+
+    async def test_a_plan_is_checked_against_its_own_version(self, model_type: str) -> None:
+        async with running(self.build(model_type, contract_bundles(model_type))) as engine:
+            version = await engine.load_bundles(())
+            with pytest.raises(RequestRefusedError, match="'heads' is not loaded; loaded: none"):
+                await reply(engine, request(prompt(5), {"heads": 1.0}, bank_version=version))
+            with pytest.raises(RequestFailedError, match="bank version 99, which is not loaded"):
+                await reply(engine, request(prompt(5), bank_version=99))
+            assert (await reply(engine, request(prompt(5), bank_version=version))).finish_reason is not None
+
+    async def test_bundles_that_do_not_fit_change_nothing(self, model_type: str) -> None:
+        wrong = Mask(site=Site(layer=7, component=Component.HEAD, head=0), keep=torch.zeros(8))
+        wanted = request(prompt(9), {"heads": 2.0})
+        engine = self.build(model_type, contract_bundles(model_type))
+        with pytest.raises(EngineUnavailableError):
+            await engine.load_bundles(())
+        async with running(engine):
+            before = await reply(engine, wanted)
+            with pytest.raises(BreakersError, match="this model has layers"):
+                await engine.load_bundles([BankEntry(name="wrong", scope=Scope.ALL, interventions=(wrong,))])
+            assert_same(await reply(engine, wanted), before, bitwise=False)

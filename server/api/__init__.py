@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
+from server.api.access import AccessMiddleware
+from server.api.admin.breakers import breaker_changes_router
 from server.api.breakers import breakers_router
 from server.api.chat.route import chat_router
 from server.api.chat.wire import ChatCompletionRequest
@@ -18,6 +20,7 @@ from server.api.models import models_router
 from server.api.moderations.route import moderations_router
 from server.api.moderations.wire import ModerationRequest
 from server.api.operations import operations_router
+from server.api.readiness import require_ready
 from server.api.responses.route import responses_router
 from server.api.responses.wire import ResponseRequest
 from server.api.tokens.route import tokens_router
@@ -31,7 +34,7 @@ def create_app(state: ServerState) -> FastAPI:
     """The application over parts that are put together elsewhere (`server.composition`).
 
     Starting the application starts the engine, the classifier's thread and output scoring; stopping it stops them
-    in the opposite order.
+    in the opposite order. Then the engine proves itself; if it does not, the application lives and serves nothing.
     """
 
     @asynccontextmanager
@@ -45,6 +48,7 @@ def create_app(state: ServerState) -> FastAPI:
                 stack.callback(state.classifier.stop)
             await state.engine.start()
             stack.push_async_callback(state.engine.stop)
+            await state.selftest.run(state.deployments.current.bundles.values())
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
@@ -58,13 +62,21 @@ def create_app(state: ServerState) -> FastAPI:
         DetokenizeRequest,
     )
     install_handlers(app)
-    app.include_router(chat_router(state.generation, state.body_limit))
-    app.include_router(completions_router(state.generation, state.body_limit))
-    app.include_router(responses_router(state.generation, state.body_limit))
-    app.include_router(moderations_router(Moderator(state.classifier, state.metrics), state.body_limit))
+    app.add_middleware(
+        AccessMiddleware, access=state.access, deployments=state.deployments, metrics=state.metrics.access
+    )
+    # Every route that runs the model or the classifier belongs here.
+    for router in (
+        chat_router(state.generation, state.body_limit),
+        completions_router(state.generation, state.body_limit),
+        responses_router(state.generation, state.body_limit),
+        moderations_router(Moderator(state.classifier, state.metrics), state.body_limit),
+    ):
+        app.include_router(router, dependencies=[Depends(require_ready(state.readiness, state.generation))])
     app.include_router(tokens_router(state.engine, state.names, state.body_limit))
     app.include_router(version_router())
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
-    app.include_router(operations_router(state.engine, state.metrics))
+    app.include_router(breaker_changes_router(state.bundles, state.body_limit))
+    app.include_router(operations_router(state.engine, state.metrics, state.readiness))
     return app

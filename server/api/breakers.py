@@ -28,6 +28,8 @@ class BreakerCard(BaseModel):
     sites: list[str]
     """Where it acts, one line each."""
     gate: GateManifest | None
+    enabled: bool
+    """Whether it acts in requests that do not ask for it; switched by `PATCH`."""
     default: Literal["gate", "off"]
     """What holds where a request says nothing."""
     strength_max: float
@@ -53,7 +55,8 @@ class BreakerCard(BaseModel):
             scope=manifest.scope,
             sites=[str(intervention.site) for intervention in bundle.interventions],
             gate=manifest.gate,
-            default="off" if manifest.gate is None else "gate",
+            enabled=planned.enabled,
+            default="gate" if manifest.gate is not None and planned.enabled else "off",
             strength_max=planned.highest,
             dose_p95=manifest.dose_p95,
             metrics=manifest.metrics,
@@ -67,21 +70,26 @@ class BreakerList(BaseModel):
     """All of them."""
 
     object: Literal["list"] = "list"
+    bank_version: int
+    """Grows whenever bundles are loaded or unloaded."""
     data: list[BreakerCard]
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> BreakerList:
+        """Of what is deployed."""
+        planned = deployment.planner.bundles
+        cards = [BreakerCard.of(bundle, planned[name]) for name, bundle in deployment.bundles.items()]
+        return cls(bank_version=deployment.bank_version, data=cards)
 
 
 def breakers_router(deployments: Deployments) -> APIRouter:
     """The breakers area."""
     router = APIRouter(tags=["breakers"])
 
-    def card(deployment: Deployment, name: str) -> BreakerCard:
-        return BreakerCard.of(deployment.bundles[name], deployment.planner.bundles[name])
-
     @router.get("/v1/breakers")
     async def list_breakers() -> BreakerList:
         """Every loaded bundle."""
-        deployment = deployments.current
-        return BreakerList(data=[card(deployment, name) for name in deployment.bundles])
+        return BreakerList.of(deployments.current)
 
     @router.get("/v1/breakers/{name}")
     async def show_breaker(name: str) -> BreakerCard:
@@ -90,6 +98,6 @@ def breakers_router(deployments: Deployments) -> APIRouter:
         if name not in deployment.bundles:
             loaded = ", ".join(sorted(deployment.bundles)) or "none"
             raise UnknownBreakerError(f"no breaker {name!r} is loaded; loaded: {loaded}", code="unknown_breaker")
-        return card(deployment, name)
+        return BreakerCard.of(deployment.bundles[name], deployment.planner.bundles[name])
 
     return router

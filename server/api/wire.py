@@ -265,6 +265,7 @@ class SamplingWire(Wire):
             prompt_logprobs=prompt_logprobs,
             toggles=dict(options.breakers),
             profile=options.profile,
+            user=self.user if isinstance(self.user, str) else None,
         )
 
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from breakers.plan import Plan
+from server.engines.checks import Canary, CheckResult
+
+if TYPE_CHECKING:
+    from breakers.bank import BankEntry
 
 
 class EngineError(Exception):
@@ -34,9 +38,16 @@ class RequestFailedError(EngineError):
 class EngineOverloadedError(EngineError):
     """The waiting queue is full."""
 
+    retry_after_seconds: int = 1
+    """When to come back, as far as whoever passes it on knows better than the engine."""
+
 
 class EngineUnavailableError(EngineError):
     """The engine does not run: not started yet, stopping, stopped, or its loop died."""
+
+
+class UnknownBankError(EngineError):
+    """A bank version that is not loaded, or not any more, was to be retired."""
 
 
 class FinishReason(StrEnum):
@@ -95,7 +106,7 @@ class GenerationRequest:
     generation_start: int | None = None
     """Position from which bundles of scope `generation` act; None for the last prompt token."""
     bank_version: int = 0
-    """Of the loaded interventions that `plan` names."""
+    """Of the bundles that `plan` names: 0 for those loaded at the start, else what `Engine.load_bundles` returned."""
 
 
 class TokenLogprob(NamedTuple):
@@ -155,6 +166,7 @@ class EngineInfo:
     device: str
     dtype: str
     bundles: tuple[str, ...]
+    """Loaded at the start, as bank version 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +229,62 @@ class Engine(Protocol):
         Raises:
             RequestRefusedError: before any chunk.
             EngineOverloadedError: before any chunk.
-            RequestFailedError: at any time.
+            RequestFailedError: at any time; before any chunk for a bank version that is not loaded.
             EngineUnavailableError: at any time; a request that runs when the engine stops or dies gets it too.
+        """
+        ...
+
+    async def load_bundles(self, entries: Sequence[BankEntry]) -> int:
+        """Load another set of bundles beside those that are loaded, while requests run.
+
+        Requests that run or wait keep the set that their `bank_version` names, and their results; a step that holds
+        requests of two versions treats each version's as if they were alone.
+
+        Args:
+            entries: all bundles of the new set; already verified against this model.
+
+        Returns:
+            The new set's bank version, which requests can name from now on.
+
+        Raises:
+            BreakersError: a bundle does not fit the model or cannot act on it; nothing has changed.
+            EngineUnavailableError: the engine does not run.
+        """
+        ...
+
+    async def retire_bundles(self, version: int) -> None:
+        """Let no new request name a bank version. Those that were accepted go on; the last one frees its memory.
+
+        Raises:
+            UnknownBankError: no such version is loaded.
+            EngineUnavailableError: the engine does not run.
+        """
+        ...
+
+    async def selftest(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Prove on the loaded model, as it runs, what every request relies on (`server.engines.checks`).
+
+        Requests that run meanwhile go on. A check that cannot be made has failed.
+
+        Args:
+            canaries: of the bank's bundles.
+            bank_version: of the bank to prove.
+
+        Raises:
+            UnknownBankError: no such version is loaded.
+            EngineUnavailableError: the engine does not run.
+        """
+        ...
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Only whether bundles act as declared: for a bank that is loaded and that no request uses yet.
+
+        Args:
+            canaries: of the bank's bundles.
+            bank_version: of the bank.
+
+        Raises:
+            UnknownBankError: no such version is loaded.
+            EngineUnavailableError: the engine does not run.
         """
         ...

@@ -11,6 +11,7 @@ from classifiers.base import Conversation
 from server.deployment import Deployment
 from server.engines.base import GenerationChunk, GenerationRequest
 from server.generation.context import RequestContext
+from server.policy.decisions import Shadowed
 from server.policy.planner import Toggle
 from server.policy.profiles import Profile
 
@@ -79,6 +80,8 @@ class GenerationCommand:
     toggles: Mapping[str, Toggle] = field(default_factory=dict)
     profile: Profile | None = None
     """Beats the profiles of the request's header and of the model name."""
+    user: str | None = None
+    """The caller's own word for whom it asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,8 @@ class PreparedRequest:
     """What it was planned with."""
     harm_potential: Mapping[str, float]
     """By category; empty where there is no classifier or it failed."""
+    shadow: Mapping[str, Shadowed] = field(default_factory=dict)
+    """What bundles in shadow would have done."""
 
     @property
     def plan(self) -> Plan:

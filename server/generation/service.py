@@ -24,9 +24,10 @@ from server.engines.base import (
 from server.errors import ClientGoneError, ContextLengthError, InvalidRequestError, RequestError
 from server.generation.command import ChatPrompt, GenerationCommand, PreparedRequest, ReplyPiece
 from server.generation.context import ReplyClock, RequestContext
+from server.generation.enforcement import Enforcement
 from server.generation.merging import merged
 from server.generation.prompts import PromptReader
-from server.generation.report import AppliedReport, Report
+from server.generation.report import AppliedReport, Report, ShadowReport
 from server.harm.outputs import FinishedReply, OutputScoring
 from server.harm.potential import ClassifierFailedError, HarmPotential
 from server.metrics import Metrics, Outcome
@@ -46,6 +47,7 @@ class GenerationService:
         metrics: Metrics,
         classifier: HarmPotential | None,
         outputs: OutputScoring | None,
+        enforcement: Enforcement,
     ) -> None:
         self._engine = engine
         self._prompts = PromptReader(engine)
@@ -54,6 +56,7 @@ class GenerationService:
         self._metrics = metrics
         self._classifier = classifier
         self._outputs = outputs
+        self._enforcement = enforcement
 
     async def prepare(self, command: GenerationCommand, context: RequestContext, index: int = 0) -> PreparedRequest:
         """Check, tokenise, classify and plan.
@@ -65,21 +68,27 @@ class GenerationService:
 
         Raises:
             RequestError: the request cannot be served as asked.
+            ClassifierRequiredError, AuditFailedError: it must not be served as things are.
         """
-        deployment = self._deployments.current
+        # The same one for all prompts of an HTTP request, until `ended`.
+        deployment = self._deployments.acquire(context.request_id)
+        planner = deployment.planner
         profile = settle_profile(command.profile, context.profile_header, self._names.profile(command.model))
-        deployment.planner.check(command.toggles)
+        wishes = Wishes(profile=profile, toggles=command.toggles, caller=context.caller, user=command.user)
+        planner.check(command.toggles)
+        await self._enforcement.allow(planner, wishes, context)
         prompt = await self._prompts.token_ids(command.prompt)
         sampling = self._sampling(command, len(prompt))
+        self._enforcement.take_prompt(planner, context, len(prompt))
         conversation = await self._prompts.conversation(command.prompt)
         potentials = await self._classify(conversation)
-        plan = deployment.planner.plan(Wishes(profile=profile, toggles=command.toggles), potentials)
-        self._metrics.planned(plan)
+        decision = await self._enforcement.decide(planner, wishes, potentials, context)
+        self._metrics.planned(decision.plan)
         request = GenerationRequest(
             request_id=f"{context.request_id}-{index}",
             prompt_token_ids=tuple(prompt),
             sampling=sampling,
-            plan=plan,
+            plan=decision.plan,
             generation_start=command.generation_start,
             bank_version=deployment.bank_version,
         )
@@ -90,6 +99,7 @@ class GenerationService:
             conversation=conversation,
             deployment=deployment,
             harm_potential=potentials or {},
+            shadow=decision.shadow,
         )
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[ReplyPiece, None]:
@@ -101,10 +111,12 @@ class GenerationService:
         requests = prepared.requests()
         texts: list[list[str]] = [[] for _ in requests]
         clocks = [ReplyClock() for _ in requests]
+        limits = prepared.deployment.planner.policy.rates(prepared.context.caller)
         self._metrics.prompt_taken(prepared.prompt_tokens)
         async with aclosing(merged([self._engine.generate(request) for request in requests])) as pieces:
             async for piece in pieces:
                 self._count(piece, prepared.context, clocks[piece.index])
+                self._enforcement.spend(limits, prepared.context, len(piece.chunk.token_ids))
                 texts[piece.index].append(piece.chunk.text)
                 yield piece
         for text in texts:
@@ -113,10 +125,12 @@ class GenerationService:
     def report(self, prepared: PreparedRequest, tokens_steered: int) -> Report:
         """What the response says about this request: exactly the plan that the engine got."""
         bundles = prepared.deployment.planner.bundles
-        applied = {
+        applied: dict[str, AppliedReport | ShadowReport] = {
             name: AppliedReport(strength=entry.strength, kind=bundles[name].kind, reason=entry.reason.value)
             for name, entry in prepared.plan.entries.items()
         }
+        for name, would in prepared.shadow.items():
+            applied[name] = ShadowReport.of(bundles[name].kind, would)
         return Report(
             harm_potential={name: round(p, 4) for name, p in prepared.harm_potential.items()},
             applied=applied,
@@ -130,6 +144,7 @@ class GenerationService:
 
     def ended(self, context: RequestContext, error: BaseException | None) -> None:
         """Count one request by how it ended; called once for each, also for those refused before `prepare`."""
+        self._deployments.release(context.request_id)
         self._metrics.request_ended(outcome_of(error), context.elapsed())
 
     def _sampling(self, command: GenerationCommand, prompt_tokens: int) -> SamplingParams:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from breakers.bank import BankEntry
 from breakers.scoring import ScoredReply
 from classifiers.base import Conversation
 from server.engines.base import (
@@ -15,9 +16,12 @@ from server.engines.base import (
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    RequestFailedError,
     TokenLogprob,
     TokenPiece,
+    UnknownBankError,
 )
+from server.engines.checks import BATCH, PREFIX, STRENGTH_0, Canary, CheckResult, Verdict
 
 
 class StubTokenizer:
@@ -54,8 +58,17 @@ class StubEngine:
     healthy: bool = True
     requests: list[GenerationRequest] = field(default_factory=list)
     running: int = 0
+    banks: dict[int, tuple[str, ...] | None] = field(default_factory=dict)
+    """Bundles by version, None once it is retired; version 0 has `bundles`."""
+    load_failure: Exception | None = None
     tokenizer: StubTokenizer = field(default_factory=StubTokenizer)
     started: bool = False
+    failing_checks: tuple[str, ...] = ()
+    """Names of the self-test's checks that fail; the others pass."""
+    selftest_error: Exception | None = None
+    """Raised by the self-test."""
+    canaries: list[Canary] = field(default_factory=list)
+    """What it was last asked to check."""
 
     @property
     def info(self) -> EngineInfo:
@@ -79,9 +92,38 @@ class StubEngine:
     async def stop(self) -> None:
         self.started = False
 
+    async def load_bundles(self, entries: Sequence[BankEntry]) -> int:
+        await asyncio.sleep(0)
+        if self.load_failure is not None:
+            raise self.load_failure
+        version = max(self.banks, default=0) + 1
+        self.banks[version] = tuple(entry.name for entry in entries)
+        return version
+
+    async def retire_bundles(self, version: int) -> None:
+        if self.banks.get(version, self.bundles if version == 0 else None) is None:
+            raise UnknownBankError(f"bank version {version} is not loaded")
+        self.banks[version] = None
+
+    async def selftest(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        return (*map(self._check, (STRENGTH_0, BATCH, PREFIX)), *await self.check_canaries(canaries, bank_version))
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        if self.selftest_error is not None:
+            raise self.selftest_error
+        self.canaries = list(canaries)
+        return tuple(self._check(canary.check) for canary in canaries)
+
+    def _check(self, name: str) -> CheckResult:
+        verdict = Verdict.FAILED if name in self.failing_checks else Verdict.PASSED
+        return CheckResult(name=name, verdict=verdict, detail=f"a stub's {name}", measured=0.5, limit=1.0)
+
     async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationChunk]:
         if self.refusal is not None:
             raise self.refusal
+        names = self.banks.get(request.bank_version, self.bundles if request.bank_version == 0 else None)
+        if names is None or not set(request.plan.strengths()) <= set(names):
+            raise RequestFailedError(f"bank version {request.bank_version} is not loaded, or lacks a bundle")
         self.requests.append(request)
         self.running += 1
         try:

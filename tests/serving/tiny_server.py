@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from breakers.fingerprint import fingerprint_model
 from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embedded_engine
 from server.state import ServerState, assemble
-from serving.bundles import breaker, made_up_bundle, three_bundles
+from serving.bundles import breaker, made_up_bundle, three_bundles, with_canaries
 from serving.stubs import StubClassifier
 
 
@@ -40,7 +40,7 @@ def tiny_chat_model(seed: int = 0) -> LoadedModel:
 def tiny_state(**changes: object) -> ServerState:
     """The server's parts around it, engine not started."""
     loaded = tiny_chat_model()
-    bundles = three_bundles(fingerprint_model(loaded.model))
+    bundles = with_canaries(three_bundles(fingerprint_model(loaded.model)), loaded.model)
     engine = load_embedded_engine(
         EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=4)
     )

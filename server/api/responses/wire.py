@@ -92,7 +92,7 @@ class ResponseRequest(Wire):
     model: str = Field(max_length=256)
     """A name from `/v1/models`, with or without a profile."""
     input: InputItems
-    """A text of the user's, or the conversation so far, where messages of an earlier `output` can stand as they are."""
+    """A text of the user's, or the conversation so far, where an earlier `output` can stand as it is."""
     instructions: str | None = None
     """A system message before the input."""
     scalpel: ScalpelOptions | None = None
@@ -177,4 +177,5 @@ class ResponseRequest(Wire):
             top_logprobs=self.top_logprobs or 0,
             toggles=dict(options.breakers),
             profile=options.profile,
+            user=self.user if isinstance(self.user, str) else None,
         )

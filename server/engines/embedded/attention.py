@@ -103,7 +103,7 @@ def attend_packed(
 
 
 def _decode_together(batch: PackedBatch, query: Tensor, keys: Tensor, values: Tensor, rules: Rules) -> Tensor:
-    rows = slice(batch.first_slot, batch.first_slot + batch.decode_rows)
+    rows = batch.cache_rows
     longest = batch.longest
     # The query heads that share a key head become that head's queries: no key is copied.
     grouped = torch.unflatten(query.transpose(0, 1), 1, (keys.shape[1], -1))
@@ -115,7 +115,7 @@ def _decode_together(batch: PackedBatch, query: Tensor, keys: Tensor, values: Te
 def _decode_apart(batch: PackedBatch, query: Tensor, keys: Tensor, values: Tensor, rules: Rules, out: Tensor) -> None:
     sinks = _sinks(rules, keys)[None]
     for row, end in enumerate(batch.decode_ends):
-        slot = batch.first_slot + row
+        slot = batch.decode_slots[row]
         first = 0 if rules.window is None else max(0, end - rules.window)
         grouped = torch.unflatten(query[None, :, row], 1, (keys.shape[1], -1))
         seen = (slice(slot, slot + 1), slice(None), slice(first, end))

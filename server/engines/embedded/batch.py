@@ -67,7 +67,7 @@ class PackedBatch:
         """Pack.
 
         Args:
-            decode: one token each, in consecutive slots.
+            decode: one token each, in order of their slots; consecutive ones are fastest.
             prefill: spans, in any slots.
             cache: where keys and values go.
             rows_apart: attend each decode row alone, over its own length only, so that no bit of its result
@@ -85,7 +85,9 @@ class PackedBatch:
         self.rows_apart = rows_apart
         self.real_tokens = len(tokens)
         self.decode_rows = len(decode)
-        self.first_slot = decode[0].slot if decode else 0
+        self.decode_slots = tuple(work.slot for work in decode)
+        self.cache_rows = _cache_rows(self.decode_slots)
+        """The decode rows' slots as an index into the cache."""
         self.decode_ends = [work.end for work in decode]
         self.spans = _spans(prefill, len(decode))
         device = cache.device
@@ -148,6 +150,13 @@ class PackedBatch:
                 hidden |= keys <= queries - window
             self._masks[key] = _additive(hidden, dtype)
         return self._masks[key]
+
+
+def _cache_rows(slots: tuple[int, ...]) -> slice | list[int]:
+    """A slice copies nothing; slots have gaps only where a step is split between versions of the bank."""
+    if not slots or slots[-1] - slots[0] == len(slots) - 1:
+        return slice(slots[0], slots[-1] + 1) if slots else slice(0)
+    return list(slots)
 
 
 def _spans(prefill: Sequence[Work], offset: int) -> tuple[Span, ...]:

@@ -51,6 +51,10 @@ class SlotCache:
         """All keys, then all values, by layer; each (slot, kv head, position, head dim)."""
         return (*self._keys.values(), *self._values.values())
 
+    def alike(self, *, slots: int, max_length: int) -> SlotCache:
+        """An empty cache of the same kind."""
+        return SlotCache(slots=slots, max_length=max_length, device=self.device, dtype=self.dtype)
+
     def write(
         self,
         layer: int,

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from breakers.bank import Bank
+from breakers.bank import BankEntry
 from breakers.errors import PlanError
 from server.engines.base import (
     EngineInfo,
@@ -17,10 +17,14 @@ from server.engines.base import (
     RequestRefusedError,
     SamplingParams,
 )
+from server.engines.checks import Canary, CheckResult
+from server.engines.embedded.banks import Banks, LoadedBank
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.replies import ReplyStream
+from server.engines.embedded.selftest import SelfTest
 from server.engines.embedded.sequence import RunningRequest
+from server.engines.embedded.swapping import BankSwapper
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
 from server.engines.limits import check_sampling
 
@@ -33,21 +37,24 @@ class EmbeddedEngine:
         *,
         info: EngineInfo,
         tokenizer: HuggingFaceTokenizer,
-        bank: Bank,
+        banks: Banks,
+        swapper: BankSwapper,
         vocab: int,
         eos_ids: frozenset[int],
         mailbox: Mailbox,
         loop: StepLoop,
+        selftest: SelfTest,
         drain_seconds: float,
     ) -> None:
         self._info = info
         self._tokenizer = tokenizer
-        self._bank = bank
-        self._scopes = {entry.name: entry.scope for entry in bank.entries}
+        self._banks = banks
+        self._swapper = swapper
         self._vocab = vocab
         self._eos_ids = eos_ids
         self._mailbox = mailbox
         self._loop = loop
+        self._selftest = selftest
         self._drain_seconds = drain_seconds
 
     @property
@@ -77,6 +84,17 @@ class EmbeddedEngine:
         """Accept no more, let accepted requests finish for `drain_seconds`, then end the loop."""
         await asyncio.to_thread(self._loop.stop, self._drain_seconds)
 
+    async def load_bundles(self, entries: Sequence[BankEntry]) -> int:
+        """A new bank version beside the others; see `Engine.load_bundles`.
+
+        In deterministic mode its registration takes up to two forwards a slot, for which running requests wait.
+        """
+        return await self._swapper.load(entries)
+
+    async def retire_bundles(self, version: int) -> None:
+        """Let a bank version go; see `Engine.retire_bundles`."""
+        await self._swapper.retire(version)
+
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
         """Run one request; see `Engine.generate`."""
         return self._run(request)
@@ -101,11 +119,23 @@ class EmbeddedEngine:
         async with aclosing(self._run(request, continuation)) as chunks:
             return tuple([logprob async for chunk in chunks for logprob in chunk.logprobs])
 
+    async def selftest(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Prove what every request relies on; see `Engine.selftest`."""
+        bank = self._banks.of_check(bank_version)
+        return await self._selftest.run(
+            bank, canaries, lambda *probe: self._prepare(probe[0], probe[1], bank, probe[2])
+        )
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Whether bundles act as declared; see `Engine.check_canaries`."""
+        return await self._selftest.canaries(self._banks.of_check(bank_version), canaries)
+
     async def _run(
         self, request: GenerationRequest, forced: Sequence[int] = ()
     ) -> AsyncGenerator[GenerationChunk, None]:
-        self._check(request)
-        running = self._prepare(request, forced)
+        bank = self._banks.of_request(request.bank_version)
+        self._check(request, bank)
+        running = self._prepare(request, forced, bank)
         self._mailbox.submit(running)
         try:
             while True:
@@ -116,18 +146,24 @@ class EmbeddedEngine:
         finally:
             self._mailbox.cancel(running)
 
-    def _prepare(self, request: GenerationRequest, forced: Sequence[int]) -> RunningRequest:
-        return RunningRequest(
+    def _prepare(
+        self,
+        request: GenerationRequest,
+        forced: Sequence[int],
+        bank: LoadedBank,
+        kind: type[RunningRequest] = RunningRequest,
+    ) -> RunningRequest:
+        return kind(
             request,
             ReplyStream(),
             decode=self._tokenizer.decode_list,
             eos_ids=frozenset() if forced else self._eos_ids,
             max_model_len=self._info.max_model_len,
-            scopes=self._scopes,
+            bank=bank,
             forced=forced,
         )
 
-    def _check(self, request: GenerationRequest) -> None:
+    def _check(self, request: GenerationRequest, bank: LoadedBank) -> None:
         """Refuse what cannot run.
 
         Raises:
@@ -152,7 +188,7 @@ class EmbeddedEngine:
         if start is not None and not 0 <= start < len(prompt):
             raise RequestRefusedError(f"generation_start is {start}; wanted 0 to {len(prompt) - 1}")
         try:
-            self._bank.row(request.plan.strengths())
+            bank.bank.row(request.plan.strengths())
         except PlanError as error:
             raise RequestRefusedError(f"the plan cannot be applied: {error}") from error
 

@@ -11,9 +11,10 @@ import torch
 from transformers import PreTrainedModel
 
 from breakers.architectures import resolve_sites
-from breakers.bank import Bank, StrengthTable
+from breakers.bank import Bank
 from breakers.runtime import TorchRuntime
 from server.engines.base import EngineInfo
+from server.engines.embedded.banks import Banks, LoadedBank, Packing
 from server.engines.embedded.cache import SlotCache
 from server.engines.embedded.config import (
     AUTOMATIC_PREFIX_SLOTS,
@@ -33,7 +34,9 @@ from server.engines.embedded.positions import usable_positions
 from server.engines.embedded.prefix import PrefixCache
 from server.engines.embedded.scheduler import Scheduler
 from server.engines.embedded.selfcheck import check_packed_forward, rows_are_independent
-from server.engines.embedded.stepper import Packing, Stepper, padded_rows
+from server.engines.embedded.selftest import SelfTest
+from server.engines.embedded.stepper import Stepper, padded_rows
+from server.engines.embedded.swapping import BankSwapper
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
 
 logger = logging.getLogger(__name__)
@@ -85,10 +88,11 @@ def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
         grows=device == "cpu" and not config.deterministic,
     )
     # Not in deterministic mode: with other numbers of rows the products may round differently.
-    executor = Executor(model, cache, TorchRuntime(model, bank), pack_weights=not config.deterministic)
+    runtime = TorchRuntime(model, bank)
+    executor = Executor(model, cache, runtime, pack_weights=not config.deterministic)
     error = check_packed_forward(executor)
     logger.info("self-check passed, error %.1e; cache of %.0f MiB", error, cache.bytes / 2**20)
-    return _assemble(config, resolved, loaded, executor, bank)
+    return _assemble(config, resolved, loaded, executor, runtime)
 
 
 def _resolve(config: EmbeddedEngineConfig, device: str, model: PreTrainedModel) -> Resolved:
@@ -102,42 +106,60 @@ def _resolve(config: EmbeddedEngineConfig, device: str, model: PreTrainedModel) 
 
 
 def _assemble(
-    config: EmbeddedEngineConfig, resolved: Resolved, loaded: LoadedModel, executor: Executor, bank: Bank
+    config: EmbeddedEngineConfig,
+    resolved: Resolved,
+    loaded: LoadedModel,
+    executor: Executor,
+    runtime: TorchRuntime,
 ) -> EmbeddedEngine:
-    table = StrengthTable(bank, executor.cache.scratch + 1)
-    packing = _packing(config, executor, table)
-    chunk = config.deterministic_chunk
-
+    first = LoadedBank(0, runtime, slots=executor.cache.scratch + 1)
+    if config.deterministic:
+        first.packing = _deterministic_packing(config, executor, first)
+    banks = Banks(first)
+    rows, chunk = padded_rows(config.slots), config.deterministic_chunk
+    prefixes = _prefixes(config, resolved, executor)
     mailbox = Mailbox(slots=config.slots, queue_size=config.queue_size)
     scheduler = Scheduler(
         mailbox,
         executor.cache,
-        table,
-        _prefixes(config, resolved, executor),
+        prefixes,
         slots=config.slots,
         prefill_budget=config.prefill_budget,
         fixed_chunk=chunk if config.deterministic else None,
     )
-    stepper = Stepper(executor, table, packing=packing, rows=padded_rows(config.slots), chunk=chunk)
+    stepper = Stepper(executor, rows=rows, chunk=chunk)
     model = executor.model
+    swapper = BankSwapper(
+        model=model,
+        first=first,
+        banks=banks,
+        executor=executor,
+        scheduler=scheduler,
+        mailbox=mailbox,
+        decode=(config.slots, rows),
+    )
     vocab = int(model.get_input_embeddings().num_embeddings)
+    info = EngineInfo(
+        model_id=loaded.model_id,
+        model_type=str(model.config.model_type),
+        max_model_len=resolved.max_model_len,
+        vocab=vocab,
+        slots=config.slots,
+        device=resolved.device,
+        dtype=config.dtype,
+        bundles=first.bank.names,
+    )
+    block = None if prefixes is None else prefixes.block
     return EmbeddedEngine(
-        info=EngineInfo(
-            model_id=loaded.model_id,
-            model_type=str(model.config.model_type),
-            max_model_len=resolved.max_model_len,
-            vocab=vocab,
-            slots=config.slots,
-            device=resolved.device,
-            dtype=config.dtype,
-            bundles=bank.names,
-        ),
+        info=info,
         tokenizer=HuggingFaceTokenizer(loaded.tokenizer),
-        bank=bank,
+        banks=banks,
+        swapper=swapper,
         vocab=vocab,
         eos_ids=end_of_reply_ids(model, loaded.tokenizer),
         mailbox=mailbox,
-        loop=StepLoop(mailbox, scheduler, stepper, executor, threads=resolved.threads),
+        loop=StepLoop(mailbox, scheduler, stepper, executor, banks, threads=resolved.threads),
+        selftest=SelfTest(executor, mailbox, info, block=block, bitwise=config.deterministic),
         drain_seconds=config.drain_seconds,
     )
 
@@ -152,10 +174,11 @@ def _prefixes(config: EmbeddedEngineConfig, resolved: Resolved, executor: Execut
     return PrefixCache(executor.cache, blocks=tokens // block, block=block, replies=not config.deterministic)
 
 
-def _packing(config: EmbeddedEngineConfig, executor: Executor, table: StrengthTable) -> Packing:
-    if not config.deterministic:
-        return Packing.TOGETHER
-    independent = rows_are_independent(executor, table, slots=config.slots, rows=padded_rows(config.slots))
+def _deterministic_packing(config: EmbeddedEngineConfig, executor: Executor, bank: LoadedBank) -> Packing:
+    with executor.installed():
+        independent = rows_are_independent(
+            executor, bank.table, slots=config.slots, rows=padded_rows(config.slots), cache=executor.cache
+        )
     packing = Packing.PADDED if independent else Packing.APART
     logger.info("deterministic mode: requests are %s", packing.value)
     return packing

@@ -9,6 +9,7 @@ import time
 import torch
 
 from server.engines.base import EngineError, EngineUnavailableError, GenerationChunk, RequestFailedError
+from server.engines.embedded.banks import Banks
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.replies import ReplyStream, deliver
@@ -22,12 +23,20 @@ class StepLoop:
     """Owns the scheduler, the model and the cache while it runs; everyone else talks to the mailbox."""
 
     def __init__(
-        self, mailbox: Mailbox, scheduler: Scheduler, stepper: Stepper, executor: Executor, *, threads: int
+        self,
+        mailbox: Mailbox,
+        scheduler: Scheduler,
+        stepper: Stepper,
+        executor: Executor,
+        banks: Banks,
+        *,
+        threads: int,
     ) -> None:
         self._mailbox = mailbox
         self._scheduler = scheduler
         self._stepper = stepper
         self._executor = executor
+        self._banks = banks
         self._threads = threads
         self._deadline: float | None = None
         self._thread = threading.Thread(target=self._run, name="scalpel-engine", daemon=True)
@@ -59,6 +68,7 @@ class StepLoop:
                     while (job := self._mailbox.take_job()) is not None:
                         job.run()
                     self._step()
+                    self._let_go()
         except BaseException as error:
             reason = f"the engine died: {type(error).__name__}: {error}"
             logger.critical("the engine's loop died", exc_info=error)
@@ -83,6 +93,14 @@ class StepLoop:
         finally:
             for stream in deliver(news):
                 self._cancel_reader(stream)
+
+    def _let_go(self) -> None:
+        """Detach a retired bank once no running request uses it: nothing else holds its memory."""
+        runtime = self._executor.runtime
+        if runtime is None or not self._banks.is_retired(runtime):
+            return
+        if all(request.bank.runtime is not runtime for request in self._scheduler.running):
+            self._executor.let_go(runtime)
 
     def _cancel_reader(self, stream: ReplyStream) -> None:
         for request in self._scheduler.running:

@@ -32,20 +32,30 @@ class KvIdentity:
     """Of the bundles that act on every token, by name."""
     end: int | None
     """Positions from here on depend on more than that and are the request's own; None where none do."""
+    bank_version: int | None = None
+    """Of the interventions behind `strengths`; None where there are none: all versions share what none steered."""
+
+    @property
+    def tree(self) -> tuple[int | None, Strengths]:
+        """What equal texts have to have in common for equal keys and values."""
+        return self.bank_version, self.strengths
 
 
-def kv_identity(plan: Plan, scopes: Mapping[str, Scope], generation_start: int) -> KvIdentity:
+def kv_identity(plan: Plan, scopes: Mapping[str, Scope], generation_start: int, bank_version: int = 0) -> KvIdentity:
     """The identity of a request's keys and values.
 
     Args:
         plan: of the request.
         scopes: of every loaded bundle.
         generation_start: position from which bundles of scope `generation` act.
+        bank_version: of the loaded bundles.
     """
     active = plan.strengths()
     own = any(scopes[name] is Scope.GENERATION for name in active)
     shared = tuple(sorted((name, s) for name, s in active.items() if scopes[name] is Scope.ALL))
-    return KvIdentity(strengths=shared, end=generation_start if own else None)
+    return KvIdentity(
+        strengths=shared, end=generation_start if own else None, bank_version=bank_version if shared else None
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +87,7 @@ class PrefixCache:
         self._cache = cache
         self._blocks = blocks
         self._pools: dict[int, Tensor] = {}
-        self._roots: dict[Strengths, _Node] = {}
+        self._roots: dict[tuple[int | None, Strengths], _Node] = {}
         # In order of use. A node is always touched after its children, so the oldest never has any.
         self._used: OrderedDict[_Node, None] = OrderedDict()
         self._free = list(range(blocks))
@@ -131,7 +141,7 @@ class PrefixCache:
 
     def common(self, one: KvIdentity, text: Sequence[int], other: KvIdentity, prompt: Sequence[int]) -> int:
         """Positions, in whole blocks, that a prompt could take over from a text once that is stored."""
-        if one.strengths != other.strengths:
+        if one.tree != other.tree:
             return 0
         limit = min(self._shared_length(one, text), self._shared_length(other, prompt)) // self.block * self.block
         for at in range(0, limit, self.block):
@@ -139,17 +149,16 @@ class PrefixCache:
                 return at
         return limit
 
-    def clear(self) -> None:
-        """Forget everything; for a change of the loaded bundles."""
-        self._roots.clear()
-        self._used.clear()
-        self._free = list(range(self._blocks))
+    def forget(self, bank_version: int) -> None:
+        """Make room of what a version of the bank had steered."""
+        for tree in [tree for tree in self._roots if tree[0] == bank_version]:
+            self._drop(_below(self._roots.pop(tree)))
 
     def _shared_length(self, identity: KvIdentity, token_ids: Sequence[int]) -> int:
         return len(token_ids) if identity.end is None else min(identity.end, len(token_ids))
 
     def _path(self, identity: KvIdentity, token_ids: Sequence[int]) -> list[_Node]:
-        node = self._roots.get(identity.strengths)
+        node = self._roots.get(identity.tree)
         path: list[_Node] = []
         for at in range(0, self._shared_length(identity, token_ids) - self.block + 1, self.block):
             node = None if node is None else node.children.get(tuple(token_ids[at : at + self.block]))
@@ -165,7 +174,7 @@ class PrefixCache:
 
     def _add(self, identity: KvIdentity, path: Sequence[_Node], token_ids: Sequence[int], whole: int) -> list[_Node]:
         """New nodes behind a path, up to `whole` blocks from the text's beginning, as far as there is room."""
-        parent = path[-1] if path else self._roots.setdefault(identity.strengths, _Node(None, (), -1))
+        parent = path[-1] if path else self._roots.setdefault(identity.tree, _Node(None, (), -1))
         added: list[_Node] = []
         for number in range(len(path), whole):
             if not self._free:
@@ -205,3 +214,14 @@ class PrefixCache:
             # The sum of finite values may overflow in half precision: then the text is not kept, which is safe.
             finite = finite and bool(torch.isfinite(blocks.sum()))
         return finite
+
+
+def _below(root: _Node) -> list[_Node]:
+    """All nodes of a tree but its root, each before those behind it."""
+    found: list[_Node] = []
+    left = list(root.children.values())
+    while left:
+        node = left.pop()
+        found.append(node)
+        left.extend(node.children.values())
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from breakers.bank import StrengthTable
+from server.engines.embedded.banks import LoadedBank
 from server.engines.embedded.batch import Work
 from server.engines.embedded.cache import SlotCache
 from server.engines.embedded.mailbox import Mailbox
@@ -41,7 +41,6 @@ class Scheduler:
         self,
         mailbox: Mailbox,
         cache: SlotCache,
-        table: StrengthTable,
         prefixes: PrefixCache | None,
         *,
         slots: int,
@@ -53,7 +52,6 @@ class Scheduler:
         Args:
             mailbox: where requests wait.
             cache: the slots' keys and values.
-            table: the slots' strengths.
             prefixes: what earlier requests left; None for no reuse.
             slots: requests that run at once.
             prefill_budget: prompt tokens of a step.
@@ -62,7 +60,6 @@ class Scheduler:
         """
         self._mailbox = mailbox
         self._cache = cache
-        self._table = table
         self._prefixes = prefixes
         self._slots = slots
         self._prefill_budget = prefill_budget
@@ -95,7 +92,7 @@ class Scheduler:
         if self._prefixes is not None and self._prefixes.replies and request.finished:
             self._keep(request, slot)
         self._cache.clear(slot, len(request.token_ids))
-        self._table.release(slot)
+        request.bank.table.release(slot)
         if slot < self._decoding:
             self._decoding -= 1
             self._fill(slot, self._decoding)
@@ -128,7 +125,7 @@ class Scheduler:
             return False
         # In the list first: whatever fails from here on, those in the list hear of it.
         self.running.append(request)
-        self._table.assign(len(self.running) - 1, request.request.plan, request.generation_start)
+        request.bank.table.assign(len(self.running) - 1, request.request.plan, request.generation_start)
         return True
 
     def _reuse(self, request: RunningRequest, slot: int) -> None:
@@ -147,8 +144,14 @@ class Scheduler:
             if a.work.wants_logits
         )
 
+    def forget(self, bank: LoadedBank) -> None:
+        """Drop what a retired version of the bank left for later prompts: there are none."""
+        if self._prefixes is not None:
+            self._prefixes.forget(bank.version)
+
     def _keep(self, request: RunningRequest, slot: int) -> None:
-        if self._prefixes is not None and not request.failed:
+        wanted = not request.bank.retired or request.identity.bank_version is None
+        if self._prefixes is not None and not request.failed and wanted:
             self._prefixes.store(request.identity, request.processed_tokens, slot)
 
     def _fill(self, target: int, source: int) -> None:
@@ -156,5 +159,5 @@ class Scheduler:
             return
         moved = self.running[source]
         self._cache.move(source, target, len(moved.token_ids))
-        self._table.move(source, target)
+        moved.bank.table.move(source, target)
         self.running[target] = moved

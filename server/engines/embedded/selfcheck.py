@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from breakers.bank import StrengthTable
 from breakers.plan import STRENGTH_STEPS, AppliedStrength, Plan, Reason
 from server.engines.embedded.batch import PackedBatch, Work
+from server.engines.embedded.cache import SlotCache
 from server.engines.embedded.errors import SelfCheckError
 from server.engines.embedded.executor import Executor
 
@@ -67,27 +68,37 @@ def check_packed_forward(executor: Executor) -> float:
 
 
 @torch.inference_mode()
-def rows_are_independent(executor: Executor, table: StrengthTable, *, slots: int, rows: int) -> bool:
+def rows_are_independent(
+    executor: Executor, table: StrengthTable, *, slots: int, rows: int, cache: SlotCache
+) -> bool:
     """Whether the bits of a decode row, of `slots` padded to `rows`, are the same wherever and beside whatever it is.
 
     Mixtures of experts are never: rows are grouped by expert, so the shapes of products depend on all of them.
+
+    Args:
+        executor: installed, with the table's bank attached.
+        table: all of its slots are free.
+        slots: requests that run at once.
+        rows: of the forward.
+        cache: its slots are free; a position each is enough.
     """
     if any("expert" in name for name, _ in executor.model.named_modules()):
         return False
     generator = torch.Generator().manual_seed(0)
     vocab = _vocab(executor.model)
-    with executor.installed():
+    try:
         for plan in (Plan(), _plan_of_all(table)):
             for slot in range(slots):
                 table.assign(slot, plan, 0)
             tokens = torch.randint(vocab, (slots,), generator=generator).tolist()
-            alone = _decode_logits(executor, table, tokens[:1], rows)[0]
+            alone = _decode_logits(executor, table, cache, tokens[:1], rows)[0]
             for row in range(slots):
                 crowd = [*tokens[1 : row + 1], tokens[0], *tokens[row + 1 :]]
-                if not torch.equal(_decode_logits(executor, table, crowd, rows)[row], alone):
+                if not torch.equal(_decode_logits(executor, table, cache, crowd, rows)[row], alone):
                     return False
-    for slot in range(slots):
-        table.release(slot)
+    finally:
+        for slot in range(slots):
+            table.release(slot)
     return True
 
 
@@ -97,12 +108,14 @@ def _plan_of_all(table: StrengthTable) -> Plan:
     return Plan({entry.name: least for entry in table.bank.entries if entry.strength_max >= least.strength})
 
 
-def _decode_logits(executor: Executor, table: StrengthTable, tokens: Sequence[int], rows: int) -> Tensor:
+def _decode_logits(
+    executor: Executor, table: StrengthTable, cache: SlotCache, tokens: Sequence[int], rows: int
+) -> Tensor:
     works = [Work(slot=slot, start=0, token_ids=[token], wants_logits=True) for slot, token in enumerate(tokens)]
-    batch = PackedBatch(works, [], cache=executor.cache, rows_apart=True, pad_to=rows)
+    batch = PackedBatch(works, [], cache=cache, rows_apart=True, pad_to=rows)
     logits = executor.forward(batch, table.gather(batch.host_slots, batch.host_positions))
     for work in works:
-        executor.cache.clear(work.slot, 1)
+        cache.clear(work.slot, 1)
     return logits
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Float
 from torch import Tensor
 
-from breakers.bank import Scope
 from server.engines.base import (
     FinishReason,
     GenerationChunk,
@@ -15,6 +14,7 @@ from server.engines.base import (
     RequestFailedError,
     ScoredToken,
 )
+from server.engines.embedded.banks import LoadedBank
 from server.engines.embedded.batch import Work
 from server.engines.embedded.detokenizer import IncrementalDetokenizer
 from server.engines.embedded.logprobs import score_tokens
@@ -35,15 +35,17 @@ class RunningRequest:
         decode: Callable[[list[int]], str],
         eos_ids: frozenset[int],
         max_model_len: int,
-        scopes: Mapping[str, Scope],
+        bank: LoadedBank,
         forced: Sequence[int] = (),
     ) -> None:
         prompt = request.prompt_token_ids
         start = request.generation_start
         self.request = request
         self.stream = stream
+        self.bank = bank
+        """What the plan refers to, held to the request's end whatever is loaded meanwhile."""
         self.generation_start = len(prompt) - 1 if start is None else start
-        self.identity = kv_identity(request.plan, scopes, self.generation_start)
+        self.identity = kv_identity(request.plan, bank.scopes, self.generation_start, bank.version)
         self._eos_ids = frozenset[int]() if request.sampling.ignore_eos else eos_ids
         self.chooser = TokenChooser(request.sampling, forced, prompt=prompt, end_ids=self._eos_ids)
         self.token_ids = list(prompt)

@@ -3,6 +3,8 @@
 By default a step is one forward over everything. In deterministic mode each prefill chunk is a forward of its own,
 padded to a fixed size, and decode rows are padded to all slots, or run one by one on models whose rows influence
 each other's bits (mixtures of experts among them).
+
+Requests of different versions of the bank never share a forward: each version's are run as if they were alone.
 """
 
 from __future__ import annotations
@@ -10,14 +12,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import accumulate
 
 from jaxtyping import Float
 from torch import Tensor
 
-from breakers.bank import StrengthTable, TokenStrengths
+from breakers.bank import TokenStrengths
 from server.engines.base import RequestFailedError
+from server.engines.embedded.banks import LoadedBank, Packing
 from server.engines.embedded.batch import PackedBatch
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.sampler import Choice, choose
@@ -25,17 +27,6 @@ from server.engines.embedded.scheduler import Assignment, Step
 from server.engines.embedded.sequence import RunningRequest
 
 logger = logging.getLogger(__name__)
-
-
-class Packing(StrEnum):
-    """How the requests of a step share forwards."""
-
-    TOGETHER = "together"
-    """One forward for all; results differ in the last bits from batch to batch."""
-    PADDED = "padded"
-    """Deterministic: decode rows share one forward of fixed shape, each prefill chunk has its own."""
-    APART = "apart"
-    """Deterministic: every request has its own forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +50,23 @@ def padded_rows(slots: int) -> int:
 class Stepper:
     """Runs steps."""
 
-    def __init__(self, executor: Executor, table: StrengthTable, *, packing: Packing, rows: int, chunk: int) -> None:
+    def __init__(self, executor: Executor, *, rows: int, chunk: int) -> None:
         """`rows` and `chunk` are the fixed sizes of deterministic decode and prefill forwards."""
         self._executor = executor
-        self._table = table
-        self._packing = packing
         self._rows = rows
         self._chunk = chunk
-        self._kept: tuple[int, tuple[int, int], TokenStrengths] | None = None
-        """Strengths of the last pure decode forward, with the version of the table and the rows."""
+        self._kept: tuple[tuple[int, int, tuple[int, ...]], TokenStrengths] | None = None
+        """Strengths of the last pure decode forward, with the versions of bank and table, and the slots."""
 
     def run(self, step: Step) -> list[Outcome]:
         """Every request's outcome. An exception costs only the requests that raise it when run alone."""
         outcomes: list[Outcome] = []
-        for group in self._groups(step):
+        for group in _groups(step):
             try:
                 outcomes.extend(self._run_group(group))
             except Exception as error:  # noqa: BLE001 - whatever a model or hook raises is some request's failure
                 outcomes.extend(self._run_alone(group, error))
         return outcomes
-
-    def _groups(self, step: Step) -> list[Step]:
-        if self._packing is Packing.TOGETHER:
-            return [step]
-        alone = [Step(decode=(), prefill=(a,)) for a in step.prefill]
-        if self._packing is Packing.PADDED:
-            return ([Step(decode=step.decode, prefill=())] if step.decode else []) + alone
-        return [Step(decode=(a,), prefill=()) for a in step.decode] + alone
 
     def _run_alone(self, group: Step, error: Exception) -> list[Outcome]:
         if len(group.decode) + len(group.prefill) == 1:
@@ -104,11 +85,13 @@ class Stepper:
         return outcomes
 
     def _run_group(self, group: Step) -> list[Outcome]:
-        batch = self._pack(group)
-        strengths = self._strengths(batch)
-        logits = self._executor.forward(batch, strengths)
         assignments = (*group.decode, *group.prefill)
-        outcomes = self._choose(assignments, logits)
+        bank = assignments[0].request.bank
+        batch = self._pack(group, bank.packing)
+        self._executor.use(bank.runtime)
+        strengths = self._strengths(batch, bank)
+        logits = self._executor.forward(batch, strengths)
+        outcomes = _choose(assignments, logits, bank.packing)
         steered = strengths.steered_rows
         row = 0
         for assignment in assignments:
@@ -117,12 +100,12 @@ class Stepper:
             row += count
         return outcomes
 
-    def _pack(self, group: Step) -> PackedBatch:
-        apart = self._packing is not Packing.TOGETHER
+    def _pack(self, group: Step, packing: Packing) -> PackedBatch:
+        apart = packing is not Packing.TOGETHER
         pad_to = None
         if apart and group.prefill:
             pad_to = self._chunk
-        elif self._packing is Packing.PADDED:
+        elif packing is Packing.PADDED:
             pad_to = self._rows
         return PackedBatch(
             [a.work for a in group.decode],
@@ -132,37 +115,60 @@ class Stepper:
             pad_to=pad_to,
         )
 
-    def _strengths(self, batch: PackedBatch) -> TokenStrengths:
+    def _strengths(self, batch: PackedBatch, bank: LoadedBank) -> TokenStrengths:
         """Gathered anew unless this is a decode step with the same requests in the same rows.
 
         A decode row is past every generation_start, so its strengths do not depend on its position.
         """
         if batch.spans:
-            return self._table.gather(batch.host_slots, batch.host_positions)
-        version, rows = self._table.version, (batch.first_slot, batch.decode_rows)
-        if self._kept is None or self._kept[:2] != (version, rows):
-            self._kept = (version, rows, self._table.gather(batch.host_slots, batch.host_positions))
-        return self._kept[2]
+            return bank.table.gather(batch.host_slots, batch.host_positions)
+        known = (bank.version, bank.table.version, batch.decode_slots)
+        if self._kept is None or self._kept[0] != known:
+            self._kept = (known, bank.table.gather(batch.host_slots, batch.host_positions))
+        return self._kept[1]
 
-    def _choose(self, assignments: Sequence[Assignment], logits: Float[Tensor, "row vocab"]) -> list[Outcome]:
-        failures: dict[RunningRequest, RequestFailedError] = {}
-        if any(a.work.wants_all_logits for a in assignments):
-            failures = _score_prompts(assignments, logits)
-            logits = logits[_last_rows(assignments)]
-        wanting = [a for a in assignments if a.work.wants_logits]
-        outcomes = [Outcome(a, None, failures.get(a.request)) for a in assignments if not a.work.wants_logits]
-        choosers = [a.request.chooser for a in wanting]
-        if self._packing is Packing.TOGETHER:
-            choices = choose(logits, choosers) if wanting else []
-        else:
-            # Row by row: a vectorised reduction may round differently with another number of rows.
-            choices = [choose(logits[i : i + 1], [chooser])[0] for i, chooser in enumerate(choosers)]
-        for assignment, choice in zip(wanting, choices, strict=True):
-            error = failures.get(assignment.request)
-            if choice is None:
-                error = RequestFailedError("the model gave logits that are not finite")
-            outcomes.append(Outcome(assignment, choice, error))
-        return outcomes
+
+def _groups(step: Step) -> list[Step]:
+    """The forwards of a step."""
+    banks = {a.request.bank for a in (*step.decode, *step.prefill)}
+    if len(banks) == 1:
+        return _packed(step, banks.pop().packing)
+    groups = []
+    for bank in sorted(banks, key=lambda bank: bank.version):
+        decode = tuple(a for a in step.decode if a.request.bank is bank)
+        prefill = tuple(a for a in step.prefill if a.request.bank is bank)
+        groups += _packed(Step(decode=decode, prefill=prefill), bank.packing)
+    return groups
+
+
+def _packed(step: Step, packing: Packing) -> list[Step]:
+    if packing is Packing.TOGETHER:
+        return [step]
+    alone = [Step(decode=(), prefill=(a,)) for a in step.prefill]
+    if packing is Packing.PADDED:
+        return ([Step(decode=step.decode, prefill=())] if step.decode else []) + alone
+    return [Step(decode=(a,), prefill=()) for a in step.decode] + alone
+
+
+def _choose(assignments: Sequence[Assignment], logits: Float[Tensor, "row vocab"], packing: Packing) -> list[Outcome]:
+    failures: dict[RunningRequest, RequestFailedError] = {}
+    if any(a.work.wants_all_logits for a in assignments):
+        failures = _score_prompts(assignments, logits)
+        logits = logits[_last_rows(assignments)]
+    wanting = [a for a in assignments if a.work.wants_logits]
+    outcomes = [Outcome(a, None, failures.get(a.request)) for a in assignments if not a.work.wants_logits]
+    choosers = [a.request.chooser for a in wanting]
+    if packing is Packing.TOGETHER:
+        choices = choose(logits, choosers) if wanting else []
+    else:
+        # Row by row: a vectorised reduction may round differently with another number of rows.
+        choices = [choose(logits[i : i + 1], [chooser])[0] for i, chooser in enumerate(choosers)]
+    for assignment, choice in zip(wanting, choices, strict=True):
+        error = failures.get(assignment.request)
+        if choice is None:
+            error = RequestFailedError("the model gave logits that are not finite")
+        outcomes.append(Outcome(assignment, choice, error))
+    return outcomes
 
 
 def _score_prompts(

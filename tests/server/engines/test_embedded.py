@@ -148,10 +148,13 @@ async def test_pure_decode_steps_reuse_the_gathered_strengths(monkeypatch: pytes
 def test_deterministic_mode_knows_which_models_keep_rows_apart() -> None:
     bundles = contract_bundles("llama")
     run, table = executor(tiny_model("llama"), bundles, slots=8)
-    assert rows_are_independent(run, table, slots=8, rows=8)
+    with run.installed():
+        assert rows_are_independent(run, table, slots=8, rows=8, cache=run.cache)
+        assert rows_are_independent(run, table, slots=8, rows=8, cache=run.cache.alike(slots=8, max_length=1))
     assert not table.gather(torch.arange(8), torch.zeros(8, dtype=torch.long)).values.any()
     run, table = executor(tiny_model("mixtral"), (), slots=8)
-    assert not rows_are_independent(run, table, slots=8, rows=8)
+    with run.installed():
+        assert not rows_are_independent(run, table, slots=8, rows=8, cache=run.cache)
 
 
 def test_a_released_slot_is_zeroed_and_a_moved_one_is_whole() -> None:

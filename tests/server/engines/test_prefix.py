@@ -144,12 +144,40 @@ def test_common_beginnings_count_in_whole_blocks_under_equal_strengths(cache: Sl
     assert prefixes.common(PLAIN, text, KvIdentity(strengths=(("heads", 1.0),), end=None), text) == 0
 
 
-def test_clear_forgets_everything(cache: SlotCache) -> None:
-    prefixes = PrefixCache(cache, blocks=4, block=BLOCK)
-    filled(cache, 0, PLAIN, range(8))
-    prefixes.store(PLAIN, range(8), 0)
-    prefixes.clear()
-    assert prefixes.restore(PLAIN, range(8), 1, 0) == prefixes.tokens == 0
+def steered(bank_version: int, strength: float = 1.0) -> KvIdentity:
+    return KvIdentity(strengths=(("heads", strength),), end=None, bank_version=bank_version)
+
+
+def test_bank_versions_share_only_what_nothing_steered(cache: SlotCache) -> None:
+    prefixes = PrefixCache(cache, blocks=20, block=BLOCK)
+    for identity in (PLAIN, steered(0)):
+        filled(cache, 0, identity, range(8))
+        prefixes.store(identity, range(8), 0)
+    assert prefixes.restore(steered(1), range(8), 1, 0) == 0
+    assert prefixes.restore(steered(0), range(8), 1, 0) == prefixes.restore(PLAIN, range(8), 1, 0) == 8
+    assert prefixes.common(steered(0), list(range(8)), steered(1), list(range(8))) == 0
+
+
+def test_forgetting_a_bank_version_makes_room_of_what_it_steered(cache: SlotCache) -> None:
+    prefixes = PrefixCache(cache, blocks=9, block=BLOCK)
+    kept = (PLAIN, steered(1), steered(1, 0.5))
+    for identity in (*kept, steered(0)):
+        filled(cache, 0, identity, range(8))
+        prefixes.store(identity, range(8), 0)
+    branch = (*range(4), 9, 9, 9, 9)
+    filled(cache, 0, steered(0), branch)
+    prefixes.store(steered(0), branch, 0)
+    assert prefixes.tokens == 9 * BLOCK
+    prefixes.forget(0)
+    prefixes.forget(0)
+    assert prefixes.tokens == 6 * BLOCK
+    assert prefixes.restore(steered(0), range(8), 1, 0) == 0
+    for identity in kept:
+        assert prefixes.restore(identity, range(8), 1, 0) == 8
+        check(cache, 1, identity, range(8))
+    filled(cache, 0, steered(2), range(12))
+    prefixes.store(steered(2), range(12), 0)
+    assert prefixes.tokens == 9 * BLOCK
 
 
 def test_the_identity_of_keys_and_values() -> None:
@@ -161,8 +189,10 @@ def test_the_identity_of_keys_and_values() -> None:
     assert kv_identity(plan(), scopes, 7) == PLAIN
     assert kv_identity(plan(g=0.0, a=0.0), scopes, 7) == PLAIN
     assert kv_identity(plan(g=0.5), scopes, 7) == KvIdentity(strengths=(), end=7)
-    both = KvIdentity(strengths=(("a", 1.0), ("b", 0.5)), end=None)
+    both = KvIdentity(strengths=(("a", 1.0), ("b", 0.5)), end=None, bank_version=0)
     assert kv_identity(plan(b=0.5, a=1.0), scopes, 7) == both
+    assert kv_identity(plan(a=1.0), scopes, 7, bank_version=3).bank_version == 3
+    assert kv_identity(plan(g=0.5), scopes, 7, bank_version=3) == KvIdentity(strengths=(), end=7)
 
 
 def engine(

@@ -1,0 +1,1 @@
+"""What operators change over HTTP; the scope `admin` is asked for where there are keys."""
