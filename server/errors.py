@@ -81,6 +81,8 @@ class NoClassifierError(RequestError):
 class ModerationFailedError(ServerError):
     """The classifier failed on a text that it was to judge."""
 
+    code = "classifier_failed"
+
 
 class BundleRefusedError(RequestError):
     """The bundle cannot be read, trusted, planned with or attached."""

@@ -87,13 +87,11 @@ async def respond(request: Request, error: Exception) -> JSONResponse:
 def _describe_server_error(error: ServerError) -> ErrorReply:
     if isinstance(error, ClientGoneError):
         return ErrorReply(status=499, message=str(error), type="client_closed_request")
-    if isinstance(error, ModerationFailedError):
-        return ErrorReply(status=500, message=str(error), type="server_error", code="classifier_failed")
     if isinstance(error, RequestTimeoutError):
         return ErrorReply(status=504, message=str(error), type="server_error", code="request_timeout")
     if isinstance(error, DrainingError):
         return ErrorReply(status=503, message=str(error), type="server_error", code="draining", headers=_RETRY)
-    if isinstance(error, ClassifierRequiredError):
+    if isinstance(error, ClassifierRequiredError | ModerationFailedError):
         return ErrorReply(status=503, message=str(error), type="server_error", code=error.code, headers=_RETRY)
     if isinstance(error, AuditFailedError):
         return ErrorReply(status=503, message=str(error), type="server_error", code="audit_failed", headers=_RETRY)

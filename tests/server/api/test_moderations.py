@@ -127,7 +127,8 @@ def test_a_classifier_that_fails_fails_the_request(fault: dict[str, Any], reason
     with live(stub_state(classifier=classifier, classifier_timeout_seconds=0.2)) as server:
         response = httpx.post(f"{server.url}/v1/moderations", json={"input": texts})
         error = response.json()["error"]
-        assert (response.status_code, error["code"], error["type"]) == (500, "classifier_failed", "server_error")
+        assert (response.status_code, error["code"], error["type"]) == (503, "classifier_failed", "server_error")
+        assert response.headers["retry-after"] == "1"
         assert f"failed ({reason})" in error["message"]
         value = server.state.metrics.registry.get_sample_value
         assert value("scalpel_classifier_failures_total", {"reason": reason}) == 1
