@@ -77,7 +77,7 @@ def test_never_a_5xx(http: httpx.Client, request: tuple[str, bytes]) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(header=st.binary(max_size=20).filter(lambda value: not set(value) & set(b"\r\n\x00")))
+@given(header=st.lists(st.sampled_from([*range(0x20, 0x7F), *range(0x80, 0x100)]), max_size=20).map(bytes))
 def test_no_header_is_a_5xx(http: httpx.Client, header: bytes) -> None:
     headers = [(b"X-Scalpel-Profile", header.strip())]
     response = http.post("/v1/responses", json=GOOD["/v1/responses"], headers=headers)
