@@ -9,11 +9,13 @@
           x UnknownBreakerError         no such bundle is loaded (as an address; in a body it is an invalid field)
           x BodyTooLargeError           more bytes than the server reads
           x MediaTypeError              a body that is not declared as JSON
+          x NoClassifierError           texts cannot be judged here: no classifier is loaded
           x BundleRefusedError          a bundle that cannot be read, trusted or planned with
           x BundleConflictError         a change of bundles that the present state does not allow
           x AuthenticationError         no valid API key
           x PermissionDeniedError       a valid one, or none, that may not do this
           x RateLimitedError            more than the caller may ask for in this time
+      x ModerationFailedError       a classifier that failed where its judgement is all that was asked for: ours
       x ClassifierRequiredError     policy serves nothing without a harm potential, and there is none
       x AuditFailedError            what has to be audited could not be, and is not done
       x NotReadyError               requests are not served now: a 503
@@ -70,6 +72,16 @@ class BodyTooLargeError(RequestError):
 
 class MediaTypeError(RequestError):
     """The body is not declared as JSON."""
+
+
+class NoClassifierError(RequestError):
+    """Texts cannot be judged here."""
+
+
+class ModerationFailedError(ServerError):
+    """The classifier failed on a text that it was to judge."""
+
+    code = "classifier_failed"
 
 
 class BundleRefusedError(RequestError):

@@ -19,11 +19,16 @@ from server.api.description import DescribedApi
 from server.api.edge.requests import RequestEdge
 from server.api.errors import install_handlers
 from server.api.models import models_router
+from server.api.moderations.route import moderations_router
+from server.api.moderations.wire import ModerationRequest
 from server.api.operations import operations_router
 from server.api.readiness import require_ready
+from server.api.responses.route import responses_router
+from server.api.responses.wire import ResponseRequest
 from server.api.tokens.route import tokens_router
 from server.api.tokens.wire import DetokenizeRequest, TokenizeRequest
 from server.api.version import installed_version, version_router
+from server.harm.moderation import Moderator
 from server.state import ServerState
 
 
@@ -59,7 +64,14 @@ def create_app(state: ServerState) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.bodies = (ChatCompletionRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
+    app.bodies = (
+        ChatCompletionRequest,
+        CompletionRequest,
+        ResponseRequest,
+        ModerationRequest,
+        TokenizeRequest,
+        DetokenizeRequest,
+    )
     install_handlers(app)
     app.add_middleware(
         AccessMiddleware, access=state.access, deployments=state.deployments, metrics=state.metrics.access
@@ -68,6 +80,8 @@ def create_app(state: ServerState) -> FastAPI:
     for router in (
         chat_router(state.generation, state.body_limit),
         completions_router(state.generation, state.body_limit),
+        responses_router(state.generation, state.body_limit),
+        moderations_router(Moderator(state.classifier, state.metrics), state.body_limit),
     ):
         app.include_router(router, dependencies=[Depends(require_ready(state.readiness, state.generation))])
     app.include_router(tokens_router(state.engine, state.names, state.body_limit))

@@ -150,7 +150,7 @@ class ScalpelOptions(Wire):
     breakers: dict[str, WireToggle] = Field(default_factory=dict, max_length=1024)
     """Bundle name -> false (off), true (the gate decides) or a number (that strength, gate bypassed)."""
     profile: Profile | None = Field(default=None, strict=False)
-    """What holds for bundles that `breakers` does not name; beats the model name's profile."""
+    """What holds for bundles that `breakers` does not name; beats the profiles of header and model name."""
     generation_start: WireStarts = None
     """Token of the prompt from which bundles of scope `generation` act; null: the last one. Of several prompts a
     list has one for each. A scorer whose prompt ends with what is scored sends the last token of the context."""

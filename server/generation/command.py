@@ -26,6 +26,8 @@ class ChatPrompt:
 
     messages: tuple[Mapping[str, str], ...]
     """`role` and `content` of each turn, at least one."""
+    parameter: str = "messages"
+    """Of the request that it came in, for messages about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class GenerationCommand:
     """Score the prompt's tokens too, naming this many of the likeliest; None for not at all."""
     toggles: Mapping[str, Toggle] = field(default_factory=dict)
     profile: Profile | None = None
-    """Beats the model name's profile."""
+    """Beats the profiles of the request's header and of the model name."""
     user: str | None = None
     """The caller's own word for whom it asks."""
 

@@ -18,6 +18,8 @@ class RequestContext:
     caller: Caller = ANYONE
     arrived: float = field(default_factory=time.monotonic)
     """Seconds of a monotonic clock."""
+    profile_header: str | None = None
+    """What the header `X-Scalpel-Profile` says, unchecked; None without it."""
 
     def elapsed(self) -> float:
         """Seconds since the arrival."""

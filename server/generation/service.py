@@ -44,7 +44,7 @@ from server.harm.potential import ClassifierFailedError, HarmPotential
 from server.logs import REQUEST
 from server.metrics import Metrics, Outcome
 from server.policy.planner import Wishes
-from server.policy.profiles import ServedNames
+from server.policy.profiles import ServedNames, settle_profile
 from server.tracing.base import NO_TRACING, Tracing, spanned
 
 
@@ -92,7 +92,7 @@ class GenerationService:
         # The same one for all prompts of an HTTP request, until `ended`.
         deployment = self._deployments.acquire(context.request_id)
         planner = deployment.planner
-        profile = command.profile or self._names.profile(command.model)
+        profile = settle_profile(command.profile, context.profile_header, self._names.profile(command.model))
         wishes = Wishes(profile=profile, toggles=command.toggles, caller=context.caller, user=command.user)
         planner.check(command.toggles)
         await self._enforcement.allow(planner, wishes, context)
@@ -198,7 +198,7 @@ class GenerationService:
         if room < min(1, 1 if command.max_tokens is None else command.max_tokens):
             raise ContextLengthError(
                 f"the prompt has {prompt_tokens} tokens; this model holds {limit}, prompt and reply together",
-                param="messages" if isinstance(command.prompt, ChatPrompt) else "prompt",
+                param=command.prompt.parameter if isinstance(command.prompt, ChatPrompt) else "prompt",
                 code="context_length_exceeded",
             )
         if command.min_tokens > room:
