@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from breakers.plan import Plan
+from server.engines.grammars import Grammar
 
 
 class EngineError(Exception):
@@ -25,6 +26,11 @@ class RequestRefusedError(EngineError):
         super().__init__(message)
         self.param = param
         """The sampling parameter at fault, where it is one."""
+
+
+class GrammarDeadEndError(RequestRefusedError):
+    """The reply cannot go on within its grammar, or the grammar needs more than the engine gives one. May come after
+    chunks; what came before it is no whole reply."""
 
 
 class RequestFailedError(EngineError):
@@ -50,8 +56,8 @@ class FinishReason(StrEnum):
 class SamplingParams:
     """How to choose tokens; `server.engines.limits` has the ranges.
 
-    The order is transformers': logit_bias, repetition_penalty, presence and frequency penalty, min_tokens; then,
-    unless the choice is greedy, temperature, top_k, top_p, min_p. A filter sees what the one before it left.
+    The order is transformers': logit_bias, repetition_penalty, presence and frequency penalty, min_tokens, grammar;
+    then, unless the choice is greedy, temperature, top_k, top_p, min_p. A filter sees what the one before it left.
     """
 
     max_tokens: int
@@ -82,6 +88,9 @@ class SamplingParams:
     """How many of the likeliest tokens to name beside each new one."""
     prompt_logprobs: int | None = None
     """Score the prompt's tokens too, naming this many of the likeliest; None for not at all."""
+    grammar: Grammar | None = None
+    """What the reply has to be. A reply cut short by `max_tokens` or a stop string is the beginning of one.
+    Where nothing but the end may follow, `min_tokens` gives way; `ignore_eos` cannot be had with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +225,7 @@ class Engine(Protocol):
 
         Raises:
             RequestRefusedError: before any chunk.
+            GrammarDeadEndError: at any time.
             EngineOverloadedError: before any chunk.
             RequestFailedError: at any time.
             EngineUnavailableError: at any time; a request that runs when the engine stops or dies gets it too.

@@ -2,7 +2,8 @@
 
 A request's way through the files: `engine` checks it, `mailbox` queues it, `loop` takes steps in a thread,
 `scheduler` says who is in them, `stepper` runs them as packed forwards (`batch`, `executor`, `attention`, `cache`),
-`sampler` chooses tokens, `sequence` turns them into text (`detokenizer`, `stops`), `replies` brings it back.
+`sampler` chooses tokens (within a `grammar`, where a request has one), `sequence` turns them into text
+(`detokenizer`, `stops`), `replies` brings it back.
 `linear` makes the model's products fast on a CPU.
 """
 

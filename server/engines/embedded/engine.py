@@ -17,6 +17,8 @@ from server.engines.base import (
     RequestRefusedError,
     SamplingParams,
 )
+from server.engines.embedded.grammar.compiler import GrammarCompiler
+from server.engines.embedded.grammar.matcher import GrammarMatcher
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.replies import ReplyStream
@@ -36,6 +38,7 @@ class EmbeddedEngine:
         bank: Bank,
         vocab: int,
         eos_ids: frozenset[int],
+        grammars: GrammarCompiler,
         mailbox: Mailbox,
         loop: StepLoop,
         drain_seconds: float,
@@ -46,6 +49,7 @@ class EmbeddedEngine:
         self._scopes = {entry.name: entry.scope for entry in bank.entries}
         self._vocab = vocab
         self._eos_ids = eos_ids
+        self._grammars = grammars
         self._mailbox = mailbox
         self._loop = loop
         self._drain_seconds = drain_seconds
@@ -76,6 +80,7 @@ class EmbeddedEngine:
     async def stop(self) -> None:
         """Accept no more, let accepted requests finish for `drain_seconds`, then end the loop."""
         await asyncio.to_thread(self._loop.stop, self._drain_seconds)
+        self._grammars.stop()
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk, None]:
         """Run one request; see `Engine.generate`."""
@@ -105,7 +110,9 @@ class EmbeddedEngine:
         self, request: GenerationRequest, forced: Sequence[int] = ()
     ) -> AsyncGenerator[GenerationChunk, None]:
         self._check(request)
-        running = self._prepare(request, forced)
+        grammar = request.sampling.grammar
+        matcher = await self._grammars.matcher(grammar) if grammar is not None else None
+        running = self._prepare(request, forced, matcher)
         self._mailbox.submit(running)
         try:
             while True:
@@ -116,7 +123,9 @@ class EmbeddedEngine:
         finally:
             self._mailbox.cancel(running)
 
-    def _prepare(self, request: GenerationRequest, forced: Sequence[int]) -> RunningRequest:
+    def _prepare(
+        self, request: GenerationRequest, forced: Sequence[int], grammar: GrammarMatcher | None
+    ) -> RunningRequest:
         return RunningRequest(
             request,
             ReplyStream(),
@@ -125,6 +134,7 @@ class EmbeddedEngine:
             max_model_len=self._info.max_model_len,
             scopes=self._scopes,
             forced=forced,
+            grammar=grammar,
         )
 
     def _check(self, request: GenerationRequest) -> None:

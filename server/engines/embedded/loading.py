@@ -27,6 +27,8 @@ from server.engines.embedded.config import (
 from server.engines.embedded.engine import EmbeddedEngine
 from server.engines.embedded.errors import EmbeddedLoadError
 from server.engines.embedded.executor import Executor
+from server.engines.embedded.grammar.compiler import GrammarCompiler
+from server.engines.embedded.grammar.vocabulary import Vocabulary
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.positions import usable_positions
@@ -121,6 +123,8 @@ def _assemble(
     stepper = Stepper(executor, table, packing=packing, rows=padded_rows(config.slots), chunk=chunk)
     model = executor.model
     vocab = int(model.get_input_embeddings().num_embeddings)
+    tokenizer = HuggingFaceTokenizer(loaded.tokenizer)
+    eos_ids = end_of_reply_ids(model, loaded.tokenizer)
     return EmbeddedEngine(
         info=EngineInfo(
             model_id=loaded.model_id,
@@ -132,10 +136,11 @@ def _assemble(
             dtype=config.dtype,
             bundles=bank.names,
         ),
-        tokenizer=HuggingFaceTokenizer(loaded.tokenizer),
+        tokenizer=tokenizer,
         bank=bank,
         vocab=vocab,
-        eos_ids=end_of_reply_ids(model, loaded.tokenizer),
+        eos_ids=eos_ids,
+        grammars=GrammarCompiler(Vocabulary(tokenizer, size=vocab, end_ids=eos_ids)),
         mailbox=mailbox,
         loop=StepLoop(mailbox, scheduler, stepper, executor, threads=resolved.threads),
         drain_seconds=config.drain_seconds,

@@ -71,6 +71,10 @@ class HuggingFaceTokenizer:
             raise RequestRefusedError("the text contains what this model would read as control tokens")
         return [*self._prefix, *token_ids]
 
+    def encode_bare(self, text: str) -> list[int]:
+        """Token ids of text that goes on with other text; nothing in it is guarded."""
+        return self._encode_plain(text)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of a reply, without control tokens."""
         return self.decode_list(list(token_ids))
