@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from fastapi import FastAPI
 
 from server.api.breakers import breakers_router
-from server.api.chat.route import COMPONENT, chat_router
+from server.api.chat.route import chat_router
 from server.api.chat.wire import ChatCompletionRequest
+from server.api.completions.route import completions_router
+from server.api.completions.wire import CompletionRequest
+from server.api.description import DescribedApi
 from server.api.errors import install_handlers
 from server.api.models import models_router
 from server.api.operations import operations_router
+from server.api.tokens.route import tokens_router
+from server.api.tokens.wire import DetokenizeRequest, TokenizeRequest
+from server.api.version import installed_version, version_router
 from server.state import ServerState
 
 
@@ -39,31 +43,14 @@ def create_app(state: ServerState) -> FastAPI:
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
-    app = Api(title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DescribedApi(title="SCALPEL", version=installed_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.bodies = (ChatCompletionRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
     install_handlers(app)
     app.include_router(chat_router(state.generation, state.body_limit))
+    app.include_router(completions_router(state.generation, state.body_limit))
+    app.include_router(tokens_router(state.engine, state.names, state.body_limit))
+    app.include_router(version_router())
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
     app.include_router(operations_router(state.engine, state.metrics))
     return app
-
-
-class Api(FastAPI):
-    """Knows the bodies that routes read themselves, for the API description."""
-
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
-        if self.openapi_schema is None:
-            document = super().openapi()
-            schema = ChatCompletionRequest.model_json_schema(ref_template=COMPONENT)
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas |= schema.pop("$defs")
-            schemas[ChatCompletionRequest.__name__] = schema
-        return super().openapi()
-
-
-def _version() -> str:
-    try:
-        return version("scalpel")
-    except PackageNotFoundError:
-        return "0.0.0+source"

@@ -22,7 +22,7 @@ from server.engines.base import (
     TokenPiece,
 )
 from server.errors import ClientGoneError, ContextLengthError, InvalidRequestError, RequestError
-from server.generation.command import GenerationCommand, PreparedRequest, ReplyPiece
+from server.generation.command import ChatPrompt, GenerationCommand, PreparedRequest, ReplyPiece
 from server.generation.context import ReplyClock, RequestContext
 from server.generation.merging import merged
 from server.generation.prompts import PromptReader
@@ -135,16 +135,24 @@ class GenerationService:
     def _sampling(self, command: GenerationCommand, prompt_tokens: int) -> SamplingParams:
         limit = self._engine.info.max_model_len
         room = limit - prompt_tokens
-        if room < 1:
+        # Without a reply, a prompt may fill the context.
+        if room < min(1, 1 if command.max_tokens is None else command.max_tokens):
             raise ContextLengthError(
                 f"the prompt has {prompt_tokens} tokens; this model holds {limit}, prompt and reply together",
-                param="messages",
+                param="messages" if isinstance(command.prompt, ChatPrompt) else "prompt",
                 code="context_length_exceeded",
             )
         if command.min_tokens > room:
             raise InvalidRequestError(
                 f"min_tokens is {command.min_tokens}; this prompt leaves room for {room}",
                 param="min_tokens",
+                code="invalid_value",
+            )
+        start = command.generation_start
+        if start is not None and not 0 <= start < prompt_tokens:
+            raise InvalidRequestError(
+                f"scalpel.generation_start is {start}; this prompt has tokens 0 to {prompt_tokens - 1}",
+                param="scalpel.generation_start",
                 code="invalid_value",
             )
         return SamplingParams(

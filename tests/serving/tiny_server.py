@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from breakers.fingerprint import fingerprint_model
 from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embedded_engine
 from server.state import ServerState, assemble
-from serving.bundles import three_bundles
+from serving.bundles import breaker, made_up_bundle, three_bundles
 from serving.stubs import StubClassifier
 
 
@@ -46,3 +46,11 @@ def tiny_state(**changes: object) -> ServerState:
     )
     parts = {"engine": engine, "bundles": bundles, "served_name": "scalpel-demo", "classifier": StubClassifier()}
     return assemble(**(parts | changes))
+
+
+def generation_scoped_state() -> ServerState:
+    """The same with one bundle, which acts from `generation_start` on."""
+    loaded = tiny_chat_model()
+    bundle = made_up_bundle("toxicity", breaker(), scope="generation", fingerprint=fingerprint_model(loaded.model))
+    engine = load_embedded_engine(EmbeddedEngineConfig(model=loaded, bundles=(bundle.bank_entry(),), slots=4))
+    return assemble(engine=engine, bundles=(bundle,), served_name="scalpel-demo", classifier=StubClassifier())

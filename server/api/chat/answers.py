@@ -6,38 +6,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from server.api.usage import Usage
 from server.engines.base import FinishReason
 from server.generation.report import Report
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class PromptTokensDetails(_Answer):
-    """What became of the prompt's tokens."""
-
-    cached_tokens: int
-    """Those that an earlier request had processed."""
-
-
-class Usage(_Answer):
-    """Tokens."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptTokensDetails
-
-    @classmethod
-    def of(cls, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> Usage:
-        """With their sum."""
-        return cls(
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            total_tokens=prompt_tokens + completion_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
-        )
 
 
 class AssistantMessage(_Answer):

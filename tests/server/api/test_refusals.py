@@ -72,7 +72,7 @@ def test_numbers_and_booleans_are_kept_apart(http: httpx.Client) -> None:
 
 def test_an_unknown_key_of_ours_lists_the_known_ones(http: httpx.Client) -> None:
     error = refusal(ask(http, scalpel={"breaker": {"toxicity": True}}))
-    assert "scalpel.breaker: unknown parameter; known: breakers, profile" in error["message"]
+    assert "scalpel.breaker: unknown parameter; known: breakers, generation_start, profile" in error["message"]
     assert (error["param"], error["code"]) == ("scalpel.breaker", "unknown_parameter")
 
 
