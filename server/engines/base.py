@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from breakers.plan import Plan
 from server.engines.grammars import Grammar
+from server.engines.tool_text import Tool, Turn
 
 
 class EngineError(Exception):
@@ -189,8 +190,13 @@ class TokenPiece:
 class ChatTokenizer(Protocol):
     """Text to token ids and back."""
 
-    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Token ids of a conversation, ready for the assistant's reply."""
+    def encode_chat(self, messages: Sequence[Turn], tools: Sequence[Tool] = ()) -> list[int]:
+        """Token ids of a conversation, ready for the assistant's reply.
+
+        Args:
+            messages: its turns.
+            tools: what the assistant may call.
+        """
         ...
 
     def encode(self, text: str) -> list[int]: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -15,12 +15,39 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class CalledFunction(_Answer):
+    """What is called."""
+
+    name: str
+    arguments: str
+    """JSON, valid under the function's schema where the reply was not cut short."""
+
+
+class ToolCall(_Answer):
+    """A call in a reply."""
+
+    id: str
+    """Which the result's message has to name."""
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class AssistantMessage(_Answer):
     """The reply."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
+    """Null where there are calls and no text."""
     refusal: None = None
+    tool_calls: tuple[ToolCall, ...] | None = None
+    """Left out where there are none."""
+
+    @model_serializer(mode="wrap")
+    def _without_calls(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialise(self)
+        if self.tool_calls is None:
+            del fields["tool_calls"]
+        return fields
 
 
 class TopLogprob(_Answer):
@@ -46,13 +73,17 @@ class ChoiceLogprobs(_Answer):
     refusal: None = None
 
 
+ChoiceFinish: TypeAlias = FinishReason | Literal["tool_calls"]
+"""Why a reply ended; `tool_calls`: it ended by itself, with a call."""
+
+
 class Choice(_Answer):
     """A reply."""
 
     index: int
     message: AssistantMessage
     logprobs: ChoiceLogprobs | None = None
-    finish_reason: FinishReason
+    finish_reason: ChoiceFinish
 
 
 class ChatCompletion(_Answer):
@@ -76,11 +107,29 @@ class _Sparse(_Answer):
         return {name: value for name, value in serialise(self).items() if value is not None}
 
 
+class FunctionDelta(_Sparse):
+    """A name at the beginning of a call, then pieces of its arguments."""
+
+    name: str | None = None
+    arguments: str
+
+
+class ToolCallDelta(_Sparse):
+    """What is new of a call."""
+
+    index: int
+    """Of the call in the reply."""
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: FunctionDelta
+
+
 class Delta(_Sparse):
     """What is new."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: tuple[ToolCallDelta] | None = None
 
 
 class ChunkChoice(_Answer):
@@ -89,7 +138,7 @@ class ChunkChoice(_Answer):
     index: int
     delta: Delta
     logprobs: ChoiceLogprobs | None = None
-    finish_reason: FinishReason | None = None
+    finish_reason: ChoiceFinish | None = None
 
 
 class ChatCompletionChunk(_Sparse):
