@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from benchmarks import card_tables, serving_tables
+from benchmarks.api_tables import api_tables
 from benchmarks.architecture_table import architecture_rows
 from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.history import root
@@ -22,6 +23,7 @@ DOCUMENTS = (
     "docs/results/serving.md",
     "docs/classifiers.md",
     "docs/architectures.md",
+    "docs/api.md",
 )
 _TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
@@ -219,6 +221,7 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "serving.first_token": _serving(serving_tables.first_token_rows),
     "serving.processor": _serving(serving_tables.processor_rows),
     "serving.made_on": _made_on("serving"),
+    **{name: _card(rows) for name, rows in api_tables().items()},
 }
 """Name of a table -> its lines, made from result files and model cards."""
 

@@ -16,6 +16,7 @@ class Health(BaseModel):
     """Whether something is well."""
 
     status: Literal["ok", "unhealthy"]
+    """`unhealthy` comes with status 503."""
 
 
 def operations_router(engine: Engine, metrics: Metrics) -> APIRouter:

@@ -10,6 +10,7 @@ from itertools import chain
 from server.api.chat.answers import (
     AssistantMessage,
     CalledFunction,
+    CallingMessage,
     ChoiceFinish,
     Delta,
     FunctionDelta,
@@ -50,8 +51,8 @@ class CalledMessage:
             ToolCall(id=_new_id(), function=CalledFunction(name=name, arguments=written))
             for name, written in zip(names, arguments, strict=True)
         )
-        message = AssistantMessage(content=content if content or not calls else None, tool_calls=calls or None)
-        return cls(message, reader.complete)
+        message = CallingMessage(content=content or None, tool_calls=calls) if calls else None
+        return cls(message or AssistantMessage(content=content), reader.complete)
 
     def finish(self, reason: FinishReason) -> ChoiceFinish:
         """Why it ended."""

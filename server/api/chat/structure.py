@@ -19,6 +19,7 @@ class JsonSchemaFormat(Wire):
     """A schema for a reply."""
 
     name: str = Field(pattern=NAME_PATTERN)
+    """Up to 64 letters, digits, `_` and `-`."""
     description: str | None = None
     """Not shown to the model."""
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
@@ -31,8 +32,9 @@ class ResponseFormat(Wire):
     """What a reply has to be."""
 
     type: Literal["text", "json_object", "json_schema"]
+    """`text` is any text, `json_object` any object."""
     json_schema: JsonSchemaFormat | None = None
-    """With the type `json_schema` only."""
+    """The schema; with the type `json_schema`, and no other."""
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> ResponseFormat:

@@ -40,6 +40,7 @@ class WireFunction(Wire):
     """A function that a reply may call."""
 
     name: str = Field(pattern=NAME_PATTERN)
+    """Up to 64 letters, digits, `_` and `-`."""
     description: str | None = None
     """For the model."""
     parameters: Annotated[dict[str, Any] | None, AfterValidator(_object_schema)] = None
@@ -57,7 +58,9 @@ class WireTool(Wire):
     """A tool."""
 
     type: Literal["function"]
+    """No other kind is served."""
     function: WireFunction
+    """What may be called."""
 
     def description(self) -> Tool:
         """As the model is told."""
@@ -69,6 +72,7 @@ class WireCalled(Wire):
     """What an assistant called."""
 
     name: str = Field(pattern=NAME_PATTERN)
+    """Of the function."""
     arguments: Annotated[str, AfterValidator(_arguments)]
     """A JSON object, as a string."""
 
@@ -77,8 +81,11 @@ class WireCall(Wire):
     """A call in an assistant's message."""
 
     id: str = Field(min_length=1, max_length=ID_LENGTH)
+    """As the reply had it; the result names it."""
     type: Literal["function"]
+    """No other kind is served."""
     function: WireCalled
+    """What was called, and with what."""
 
     def call(self) -> dict[str, Any]:
         """With its arguments as an object, which is how chat templates want them."""

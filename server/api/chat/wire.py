@@ -35,22 +35,24 @@ class TextPart(Wire):
     """A piece of a message's content."""
 
     type: Literal["text"]
+    """No other kind is served."""
     text: str
+    """The text."""
 
 
 class Message(Wire):
     """One turn."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    """`developer` is read as `system`."""
+    """Whose turn it is; `developer` is read as `system`, and `tool` is the result of a call."""
     tool_calls: list[WireCall] | None = None
-    """Of an assistant: what it called."""
+    """What an assistant called."""
     tool_call_id: str | None = Field(default=None, max_length=ID_LENGTH)
-    """Of a `tool`, which is the result of a call: the call's id."""
+    """Of a `tool`, and required there: the id of the call."""
     content: Annotated[
         list[TextPart], BeforeValidator(_parts, json_schema_input_type=str | list[TextPart] | None)
     ] = Field(default=None, validate_default=True)
-    """Parts are joined. An assistant's may be null where it has `tool_calls`."""
+    """The text; parts are joined. Required, but for an assistant's that has `tool_calls`."""
     name: WithoutEffect = None
     refusal: Annotated[Any, only()] = None
     annotations: Annotated[Any, only([])] = None
@@ -121,7 +123,7 @@ class ChatCompletionRequest(SamplingWire):
     """How many of the likeliest tokens to name at each place. Together with `logprobs` only."""
 
     response_format: ResponseFormat | None = None
-    """What the reply has to be, see structured-output.md."""
+    """What the reply has to be; null: text."""
     tools: list[WireTool] | None = Field(default=None, max_length=FUNCTIONS_LIMIT)
     """Functions that the reply may call."""
     tool_choice: WireToolChoice = None
