@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import card_tables, serving_tables
+from benchmarks import card_tables, robustness_tables, serving_tables
+from benchmarks.api_tables import api_tables
 from benchmarks.architecture_table import architecture_rows
 from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.history import root
@@ -21,8 +22,10 @@ DOCUMENTS = (
     "README.md",
     "docs/results/demo-harm.md",
     "docs/results/serving.md",
+    "docs/results/robustness.md",
     "docs/classifiers.md",
     "docs/architectures.md",
+    "docs/api.md",
     "docs/operations.md",
 )
 _TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -192,12 +195,16 @@ def _card(rows: Callable[[], list[list[str]]]) -> Callable[[Load], str]:
     return table
 
 
-def _serving(rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callable[[Load], str]:
+def _figures(name: str, rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callable[[Load], str]:
     def table(load_from: Load) -> str:
-        header, *found = rows(load_from("serving").figures)
+        header, *found = rows(load_from(name).figures)
         return _markdown(header, found)
 
     return table
+
+
+def _robustness(name: str, named: Sequence[tuple[str, str, int]]) -> Callable[[Load], str]:
+    return _figures(name, lambda figures: robustness_tables.rows(figures, named))
 
 
 TABLES: Mapping[str, Callable[[Load], str]] = {
@@ -217,11 +224,18 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "classifier_lexical.made_on": _made_on("classifier_lexical"),
     "scorers.figures": _scorers,
     "scorers.made_on": _made_on("scorers"),
-    "serving.speed": _serving(serving_tables.speed_rows),
-    "serving.ratios": _serving(serving_tables.ratio_rows),
-    "serving.first_token": _serving(serving_tables.first_token_rows),
-    "serving.processor": _serving(serving_tables.processor_rows),
+    "serving.speed": _figures("serving", serving_tables.speed_rows),
+    "serving.ratios": _figures("serving", serving_tables.ratio_rows),
+    "serving.first_token": _figures("serving", serving_tables.first_token_rows),
+    "serving.processor": _figures("serving", serving_tables.processor_rows),
     "serving.made_on": _made_on("serving"),
+    "fuzz.figures": _robustness("fuzz", robustness_tables.FUZZ),
+    "fuzz.made_on": _made_on("fuzz"),
+    "soak.figures": _robustness("soak", robustness_tables.SOAK),
+    "soak.made_on": _made_on("soak"),
+    "overload.figures": _robustness("overload", robustness_tables.OVERLOAD),
+    "overload.made_on": _made_on("overload"),
+    **{name: _card(rows) for name, rows in api_tables().items()},
 }
 """Name of a table -> its lines, made from result files and model cards."""
 

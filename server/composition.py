@@ -19,12 +19,18 @@ from breakers.fingerprint import fingerprint_model
 from breakers.scoring import HarmScorer
 from classifiers import build_classifier
 from classifiers.base import HarmClassifier
+from server.access.access import Access
+from server.access.caller import ANYONE, LOCAL
+from server.access.key_store import KeyStore
+from server.audit import AuditFile, AuditLog
 from server.base_model import load_base
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
 from server.config import ServerConfig
 from server.errors import ConfigError
 from server.generation.limits import GenerationLimits
+from server.policy.loading import load_policy
+from server.reloading import reload_keys, reload_policy, warn_of_unknown_keys
 from server.state import ServerState, assemble
 from server.tracing import NO_TRACING, Tracing, otlp_tracing
 
@@ -47,8 +53,10 @@ def build_server(config: ServerConfig) -> ServerState:
         BreakersError: a bundle cannot be read or trusted, or was made on another model.
         ClassifiersError: the classifier or the scorer cannot be built.
     """
-    classifier = _classifier(config)
     # Before the model: what is refused is refused at once.
+    policy = None if config.policy is None else load_policy(config.policy)
+    access, audit = _access(config), _audit(config)
+    classifier = _classifier(config)
     references = bundle_references(config)
     bundles = load_bundles(references, pinned=config.require_pinned_bundles)
     loaded = load_base(_model_path(config), config.engine.dtype)
@@ -70,6 +78,10 @@ def build_server(config: ServerConfig) -> ServerState:
         verifier=BundleVerifier(fingerprint=fingerprint, sites=sites),
         sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),
         accepted_mismatches=config.accept_base_mismatch,
+        policy=policy,
+        policy_file=config.policy,
+        access=access,
+        audit=audit,
         limits=GenerationLimits(
             max_tokens=config.limits.max_tokens,
             max_prompt_tokens=config.limits.max_prompt_tokens,
@@ -77,6 +89,12 @@ def build_server(config: ServerConfig) -> ServerState:
         ),
         tracing=_tracing(config),
     )
+    if access.keys is not None:
+        # Before the policy, which may have rules for new keys.
+        state.lifecycle.on_reload("the file of API keys", lambda: reload_keys(state))
+    if policy is not None:
+        state.lifecycle.on_reload("the policy", lambda: reload_policy(state))
+        warn_of_unknown_keys(policy, access.keys)
     _warn_of_foreign_gates(bundles, classifier)
     _log_start(config, state)
     return state
@@ -175,6 +193,21 @@ def _engine(config: ServerConfig, loaded: LoadedModel, bundles: Sequence[Bundle]
         raise ConfigError(str(error)) from error
 
 
+def _access(config: ServerConfig) -> Access:
+    """Who may come in.
+
+    Raises:
+        ConfigError: the file of keys cannot be read or trusted.
+    """
+    if config.keys is not None:
+        return Access(keys=KeyStore(config.keys), metrics_need_key=config.metrics_need_key)
+    return Access(anonymous=ANYONE if config.insecure_no_keys else LOCAL)
+
+
+def _audit(config: ServerConfig) -> AuditLog | None:
+    return None if config.audit_log is None else AuditFile(config.audit_log, fsync=config.audit_fsync)
+
+
 def _classifier(config: ServerConfig) -> HarmClassifier | None:
     if config.classifier.member == NONE:
         return None
@@ -238,3 +271,13 @@ def _log_start(config: ServerConfig, state: ServerState) -> None:
         logger.info("bundles: none; the model runs unmodified")
     logger.info("classifier: %s", state.classifier.classifier.name if state.classifier is not None else NONE)
     logger.info("output scoring: %s", state.outputs.scorer.name if state.outputs is not None else NONE)
+    keys = state.access.keys
+    if keys is not None:
+        logger.info("keys: %d from %s", len(keys.ring.records), keys.path)
+    elif config.insecure_no_keys:
+        logger.warning("keys: none; whoever reaches %s may use the model (--insecure-no-keys)", config.host)
+    else:
+        logger.info("keys: none are asked for on %s", config.host)
+    policy = deployment.planner.policy
+    logger.info("policy: %s", NONE if state.policy_file is None else f"{policy.digest} from {policy.source}")
+    logger.info("audit log: %s", config.audit_log or "among these messages")

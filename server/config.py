@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -18,10 +17,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from server.errors import ConfigError
 from server.policy.profiles import SEPARATOR
+from server.yaml_file import describe_problems, read_mapping
 
 DEMO_NAME = "scalpel-demo"
 
@@ -117,6 +116,16 @@ class ServerConfig(_Section):
     """0 for any free one."""
     insecure_no_keys: bool = False
     """Bind beyond loopback although no API key is asked for."""
+    keys: Path | None = None
+    """File of API keys; None to ask for none."""
+    metrics_need_key: bool = False
+    """Ask for a key at /metrics too."""
+    policy: Path | None = None
+    """YAML file; None to allow everything."""
+    audit_log: Path | None = None
+    """JSON Lines of overrides and admin changes; None for the server's own log."""
+    audit_fsync: bool = True
+    """Wait until each line of the audit log is on the disk."""
     bundles: list[BundleReference] | None = None
     """Directories or `hf://owner/name[@revision]`; None: the packaged ones with the demo model, none with others."""
     bundle_roots: list[Path] = []
@@ -146,11 +155,20 @@ class ServerConfig(_Section):
 
     @model_validator(mode="after")
     def _loopback_without_keys(self) -> ServerConfig:
-        if not self.insecure_no_keys and not is_loopback(self.host):
+        if self.keys is not None and self.insecure_no_keys:
+            raise ValueError("keys and insecure_no_keys are both given; wanted one of them")
+        if self.keys is None and not self.insecure_no_keys and not is_loopback(self.host):
             raise ValueError(
                 f"host {self.host} can be reached from other machines and no API key is asked for; "
-                "bind to 127.0.0.1, or say that it is meant with --insecure-no-keys (insecure_no_keys: true)"
+                "name a file of keys with --keys, bind to 127.0.0.1, or say that it is meant with --insecure-no-keys "
+                "(insecure_no_keys: true)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> ServerConfig:
+        if self.metrics_need_key and self.keys is None:
+            raise ValueError("metrics_need_key is true and there are no keys; name their file with keys")
         return self
 
     @property
@@ -182,26 +200,11 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> ServerConfig:
         ConfigError: naming the file, the key, and what was wanted.
     """
     source = "the command line" if path is None else str(path)
-    merged = _merge(_read(path) if path is not None else {}, flags)
+    merged = _merge(read_mapping(path) if path is not None else {}, flags)
     try:
         return ServerConfig.model_validate(merged)
     except ValidationError as error:
-        problems = "; ".join(_sentence(detail) for detail in error.errors(include_url=False))
-        raise ConfigError(f"{source}: {problems}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML: {error}") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: holds a {type(document).__name__}; wanted keys and values")
-    return {str(key): value for key, value in document.items()}
+        raise ConfigError(f"{source}: {describe_problems(error, ServerConfig)}") from error
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,22 +213,3 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
     return merged
-
-
-def _sentence(detail: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        section = _section(detail["loc"][:-1])
-        return f"{where}: unknown key; accepted: {', '.join(sorted(section.model_fields))}"
-    if not where:
-        return detail["msg"].removeprefix("Value error, ")
-    return f"{where}: {detail['msg']} (found {detail['input']!r})"
-
-
-def _section(path: tuple[int | str, ...]) -> type[BaseModel]:
-    section: type[BaseModel] = ServerConfig
-    for part in path:
-        annotation = section.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            section = annotation
-    return section

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeAlias
+
+from server.readiness import Readiness
 
 logger = logging.getLogger(__name__)
 
-Reload: TypeAlias = Callable[[], Awaitable[None] | None]
+Reload: TypeAlias = Callable[[], object]
+"""May return something to await."""
 
 
 class Lifecycle:
     """Belongs to the event loop, except `drain`, which a signal's handler may call."""
 
-    def __init__(self) -> None:
+    def __init__(self, readiness: Readiness) -> None:
+        """`readiness` hears of the drain too."""
+        self._readiness = readiness
         self.draining = False
         """Whether new requests are turned away, because the server is about to stop."""
         self.in_flight = 0
@@ -25,6 +30,7 @@ class Lifecycle:
     def drain(self) -> None:
         """Turn new requests away from now on."""
         self.draining = True
+        self._readiness.drain()
 
     def on_reload(self, what: str, reload: Reload) -> None:
         """Have `reload` called when the process is told to read `what` anew (SIGHUP).

@@ -6,7 +6,7 @@ be known at the start are created at 0, so that a dashboard is not empty before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -14,7 +14,9 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from breakers.plan import Plan, Reason
+from server.access_metrics import NEVER_ACTS, AccessMetrics
 from server.engines.base import EngineStats
+from server.engines.checks import BATCH, PREFIX, STRENGTH_0, CheckResult
 
 HARMFUL = 0.5
 """Harm potential, or harm score, from which a text counts as harmful."""
@@ -65,6 +67,8 @@ class ClassifierFailure(StrEnum):
     TIMEOUT = "timeout"
     INVALID = "invalid"
     """A score that is missing, not a number, or outside [0, 1]."""
+    QUEUE_FULL = "queue_full"
+    """Too many inputs waited."""
 
 
 class Unscored(StrEnum):
@@ -101,7 +105,7 @@ class Metrics:
             behaviours: of the output scorer.
         """
         self.registry = CollectorRegistry()
-        self._requests = self._counter("scalpel_requests", "Chat requests by how they ended.", "outcome")
+        self._requests = self._counter("scalpel_requests", "Requests to the model by how they ended.", "outcome")
         self._harm_potential = self._histogram(
             "scalpel_harm_potential", "Harm potential of inputs.", _UNIT, "category"
         )
@@ -127,10 +131,9 @@ class Metrics:
         self._unscored = self._counter("scalpel_outputs_unscored", "Sampled replies that got no score.", "reason")
         self._classifier_seconds = self._histogram("scalpel_classifier_seconds", "Time to classify an input.", _FAST)
         self._classifier_failures = self._counter(
-            "scalpel_classifier_failures", "Inputs without a harm potential: they ran at full strength.", "reason"
-        )
-        self._overrides = self._counter(
-            "scalpel_policy_overrides", "Requests that toggled a bundle themselves.", "bundle"
+            "scalpel_classifier_failures",
+            "Inputs without a harm potential: they ran at full strength, or were to be judged only.",
+            "reason",
         )
         self._tokens = self._counter("scalpel_tokens", "Tokens of prompts and replies.", "kind")
         self._first_token = self._histogram(
@@ -147,7 +150,11 @@ class Metrics:
         self._bundle_info = self._gauge(
             "scalpel_bundle_info", "Loaded bundles; always 1.", "bundle", "kind", "behaviour", "category", "scope"
         )
+        self.access = AccessMetrics(self.registry)
         self._shown: dict[str, BundleLabels] = {}
+        self._selftest = self._gauge(
+            "scalpel_selftest_ok", "Whether the last self-test's check passed, or was accepted by name.", "check"
+        )
         self._create_series(tuple(categories), tuple(behaviours))
         self.show_bundles(bundles)
         # Counted at every token, and a look-up of labels costs more than the count.
@@ -169,14 +176,20 @@ class Metrics:
         named = {sample.labels["bundle"] for metric in self._strength.collect() for sample in metric.samples}
         for name in named - self._shown.keys():
             self._strength.remove(name)
-            self._overrides.remove(name)
-            for reason in Reason:
+            self.access.forget_bundle(name)
+            for reason in sorted(set(Reason) - NEVER_ACTS):
                 self._interventions.remove(name, reason)
 
     def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
         """Read the queue's length from the engine at each scrape."""
         self._running.set_function(lambda: stats().running)
         self._waiting.set_function(lambda: stats().waiting)
+
+    def selftested(self, results: Sequence[CheckResult]) -> None:
+        """A self-test ended; its checks replace those of the one before."""
+        self._selftest.clear()
+        for result in results:
+            self._selftest.labels(check=result.name).set(result.ok)
 
     def request_ended(self, outcome: Outcome, seconds: float) -> None:
         """One chat request is over."""
@@ -200,8 +213,6 @@ class Metrics:
             self._strength.labels(bundle=bundle).observe(entry.strength)
             if entry.strength > 0:
                 self._interventions.labels(bundle=bundle, reason=entry.reason).inc()
-            if entry.reason is Reason.REQUEST:
-                self._overrides.labels(bundle=bundle).inc()
 
     def prompt_taken(self, tokens: int) -> None:
         """A prompt of this many tokens went to the engine."""
@@ -237,6 +248,8 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _create_series(self, categories: tuple[str, ...], behaviours: tuple[str, ...]) -> None:
+        for check in (STRENGTH_0, BATCH, PREFIX):
+            self._selftest.labels(check=check)
         for outcome in Outcome:
             self._requests.labels(outcome=outcome)
         for failure in ClassifierFailure:
@@ -254,9 +267,9 @@ class Metrics:
             self._harmful.labels(**labels)
 
     def _create_bundle_series(self, bundle: BundleLabels) -> None:
+        self.access.show_bundle(bundle.bundle)
         self._strength.labels(bundle=bundle.bundle)
-        self._overrides.labels(bundle=bundle.bundle)
-        for reason in (Reason.GATE, Reason.REQUEST, Reason.PROFILE, Reason.CLASSIFIER_FAILED):
+        for reason in sorted(set(Reason) - NEVER_ACTS):
             self._interventions.labels(bundle=bundle.bundle, reason=reason)
         self._bundle_info.labels(*bundle.values()).set(1)
 

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.api.edge.connections import HEADER_BYTES, BoundedProtocol, ConnectionLimits
-from server.config import ServerConfig, is_loopback
+from server.config import ServerConfig
 from server.errors import ConfigError, DrainingError
 from server.generation.service import GenerationService
 from server.lifecycle import Lifecycle
@@ -101,8 +101,6 @@ class DrainingServer(uvicorn.Server):
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             logger.info("address: http://%s:%d (API at /v1, metrics at /metrics)", shown, port)
-            if not is_loopback(host):
-                logger.warning("other machines can reach it and no API key is asked for (--insecure-no-keys)")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT came. It is not raised again at the end: a server that stopped as told ends well."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from breakers.bundles import Bundle
 from breakers.scoring import HarmScorer
 from classifiers.base import HarmClassifier
+from server.access.access import Access
+from server.access_metrics import AccessFile
+from server.audit import AuditLog, ServerLogAudit
+from server.bundles.auditing import audited
 from server.bundles.manager import BundleManager, bundle_labels
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
 from server.deployment import Deployment, Deployments
 from server.engines.base import Engine
 from server.errors import ConfigError
+from server.generation.enforcement import Enforcement
 from server.generation.limits import NO_LIMITS, GenerationLimits
 from server.generation.service import GenerationService
 from server.harm.outputs import OutputScoring
@@ -21,7 +27,10 @@ from server.harm.potential import HarmPotential
 from server.lifecycle import Lifecycle
 from server.metrics import Metrics
 from server.policy.planner import PlannedBundle, Planner
+from server.policy.policy import Policy
 from server.policy.profiles import ServedNames
+from server.readiness import Readiness
+from server.selftest import SelfTest
 from server.tracing import NO_TRACING, Tracing
 
 BODY_LIMIT = 1024 * 1024
@@ -43,6 +52,12 @@ class ServerState:
     lifecycle: Lifecycle
     tracing: Tracing
     body_limit: int
+    access: Access
+    audit: AuditLog
+    policy_file: Path | None
+    """What `reload_policy` reads; None where everything is allowed."""
+    readiness: Readiness
+    selftest: SelfTest
 
 
 def assemble(
@@ -58,7 +73,11 @@ def assemble(
     references: Sequence[str] = (),
     verifier: BundleVerifier | None = None,
     sources: BundleSources | None = None,
-    accepted_mismatches: Sequence[str] = (),
+    accepted_mismatches: Collection[str] = (),
+    policy: Policy | None = None,
+    policy_file: Path | None = None,
+    access: Access | None = None,
+    audit: AuditLog | None = None,
     limits: GenerationLimits = NO_LIMITS,
     tracing: Tracing = NO_TRACING,
 ) -> ServerState:
@@ -76,19 +95,28 @@ def assemble(
         references: where `bundles` came from, in their order, for reloading; empty where that is nowhere.
         verifier: opens bundles while the server runs; None refuses to.
         sources: where those may come from; None for nowhere but the Hub.
-        accepted_mismatches: names of bundles that may be of another base model.
+        accepted_mismatches: names of bundles that may be of another base model, and act otherwise than they declare.
+        policy: None to allow everything.
+        policy_file: where it was read, to read it again.
+        access: None to ask for no key.
+        audit: None for the server's own log.
         limits: of one request.
         tracing: where traces go.
 
     Raises:
-        ConfigError: a gate reads a category that the classifier does not have, or the engine runs other bundles.
+        ConfigError: a gate reads a category that the classifier does not have, the engine runs other bundles, or the
+            policy does not fit them.
     """
 
     def deploy(loaded: Mapping[str, Bundle], *, bank_version: int, off_by_default: frozenset[str]) -> Deployment:
-        planner = Planner(planned_bundle(b, enabled=b.name not in off_by_default) for b in loaded.values())
+        # The policy of the moment: it may have been read again since the start.
+        now = policy if deployments is None else deployments.current.planner.policy
+        planned = (planned_bundle(b, enabled=b.name not in off_by_default) for b in loaded.values())
+        planner = Planner(planned, now)
         _check_categories(planner, classifier)
         return Deployment(bundles=loaded, planner=planner, bank_version=bank_version, off_by_default=off_by_default)
 
+    deployments: Deployments | None = None
     first = deploy({bundle.name: bundle for bundle in bundles}, bank_version=0, off_by_default=frozenset())
     if sorted(engine.info.bundles) != sorted(first.bundles):
         raise ConfigError(
@@ -100,11 +128,17 @@ def assemble(
         scorer.behaviours if scorer is not None else (),
     )
     metrics.watch_engine(engine.stats)
+    access = Access() if access is None else access
+    if access.keys is not None:
+        access.keys.reloaded = lambda done: metrics.access.reloaded(AccessFile.KEYS, done=done)
+    audit = ServerLogAudit() if audit is None else audit
     potential = None
     if classifier is not None:
         potential = HarmPotential(classifier, timeout_seconds=classifier_timeout_seconds)
     outputs = None if scorer is None else OutputScoring(scorer, metrics, rate=scoring_rate)
     names = ServedNames(served_name)
+    readiness = Readiness()
+    selftest = SelfTest(engine, metrics, readiness, accepted=accepted_mismatches)
     deployments = Deployments(first)
     manager = BundleManager(
         engine=engine,
@@ -115,6 +149,9 @@ def assemble(
         verifier=verifier,
         sources=sources or BundleSources(),
         accepted_mismatches=frozenset(accepted_mismatches),
+        prove=selftest.prove,
+        audit=audited(audit, metrics.access),
+        required=lambda name: deployments.current.planner.required(name),
     )
     generation = GenerationService(
         engine=engine,
@@ -123,6 +160,7 @@ def assemble(
         metrics=metrics,
         classifier=potential,
         outputs=outputs,
+        enforcement=Enforcement(rates=access.rates, audit=audit, metrics=metrics.access),
         limits=limits,
         tracing=tracing,
     )
@@ -135,9 +173,14 @@ def assemble(
         outputs=outputs,
         generation=generation,
         bundles=manager,
-        lifecycle=Lifecycle(),
+        lifecycle=Lifecycle(readiness),
         tracing=tracing,
         body_limit=body_limit,
+        access=access,
+        audit=audit,
+        policy_file=policy_file,
+        readiness=readiness,
+        selftest=selftest,
     )
 
 
@@ -151,6 +194,7 @@ def planned_bundle(bundle: Bundle, *, enabled: bool = True) -> PlannedBundle:
         gate=bundle.gate,
         strength_max=bundle.manifest.strength_max,
         enabled=enabled,
+        dose_p95=bundle.manifest.dose_p95,
     )
 
 

@@ -84,7 +84,7 @@ PANELS = (
     ),
     Panel(
         title="Harmful inputs and overrides",
-        text="Inputs with a harm potential of at least 0.5, and requests that toggled a bundle themselves.",
+        text="Inputs with a harm potential of at least 0.5, and requests that went below a policy's floor.",
         unit="reqps",
         queries=(
             ("harmful: {{category}}", f"sum by (category) ({rate('scalpel_harmful_inputs_total')})"),
@@ -147,6 +147,39 @@ PANELS = (
         unit="none",
         queries=(("{{bundle}} ({{kind}}, {{category}}, {{scope}})", "scalpel_bundle_info"),),
         width=12,
+    ),
+    Panel(
+        title="Self-test",
+        text="1 for each check that passed or was accepted by name; a server with a 0 serves nothing.",
+        unit="none",
+        queries=(("{{check}}", "min by (check) (scalpel_selftest_ok)"),),
+    ),
+    Panel(
+        title="Shadow",
+        text="Requests per second in which a bundle in shadow would have acted or refused.",
+        unit="reqps",
+        queries=(
+            ("{{bundle}}: {{reason}}", f"sum by (bundle, reason) ({rate('scalpel_shadow_interventions_total')})"),
+        ),
+    ),
+    Panel(
+        title="Refused by policy, rates and keys",
+        text="Requests per second that were not let in, or not let below a floor.",
+        unit="reqps",
+        queries=(
+            ("below floor: {{bundle}}", f"sum by (bundle) ({rate('scalpel_policy_overrides_refused_total')})"),
+            ("rate: {{limit}}", f"sum by (limit) ({rate('scalpel_rate_limited_total')})"),
+            ("key: {{reason}}", f"sum by (reason) ({rate('scalpel_auth_failures_total')})"),
+        ),
+    ),
+    Panel(
+        title="Reloads and audit",
+        text="Readings of policy and keys, and entries that the audit log could not take, per minute.",
+        unit="none",
+        queries=(
+            ("{{file}}: {{outcome}}", f"60 * sum by (file, outcome) ({rate('scalpel_policy_reloads_total')})"),
+            ("audit failures", f"60 * sum ({rate('scalpel_audit_failures_total')})"),
+        ),
     ),
 )
 

@@ -24,7 +24,12 @@ class Caller:
     key_id: str | None
     """Public part of the API key; None where no key is asked for."""
     scopes: frozenset[AccessScope]
+    label: str | None = None
+    """What the operator called the key."""
 
 
 LOCAL = Caller(key_id=None, scopes=frozenset(AccessScope))
 """Anyone on this machine, on a server without keys that listens on loopback only."""
+
+ANYONE = Caller(key_id=None, scopes=frozenset({AccessScope.CHAT}))
+"""Anyone who reaches the port, on a server without keys that other machines can reach."""

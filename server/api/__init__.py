@@ -5,20 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
-from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from fastapi import Depends, FastAPI
 
+from server.api.access import AccessMiddleware
 from server.api.admin.breakers import breaker_changes_router
 from server.api.breakers import breakers_router
-from server.api.chat.route import COMPONENT, chat_router
+from server.api.chat.route import chat_router
 from server.api.chat.wire import ChatCompletionRequest
+from server.api.completions.route import completions_router
+from server.api.completions.wire import CompletionRequest
+from server.api.description import DescribedApi
 from server.api.edge.requests import RequestEdge
 from server.api.errors import install_handlers
 from server.api.models import models_router
+from server.api.moderations.route import moderations_router
+from server.api.moderations.wire import ModerationRequest
 from server.api.operations import operations_router
+from server.api.readiness import require_ready
+from server.api.responses.route import responses_router
+from server.api.responses.wire import ResponseRequest
+from server.api.tokens.route import tokens_router
+from server.api.tokens.wire import DetokenizeRequest, TokenizeRequest
+from server.api.version import installed_version, version_router
+from server.harm.moderation import Moderator
 from server.state import ServerState
 
 
@@ -26,7 +36,7 @@ def create_app(state: ServerState) -> FastAPI:
     """The application over parts that are put together elsewhere (`server.composition`).
 
     Starting the application starts the engine, the classifier's thread and output scoring; stopping it stops them
-    in the opposite order.
+    in the opposite order. Then the engine proves itself; if it does not, the application lives and serves nothing.
     """
 
     @asynccontextmanager
@@ -42,44 +52,42 @@ def create_app(state: ServerState) -> FastAPI:
                 stack.callback(state.classifier.stop)
             await state.engine.start()
             stack.push_async_callback(state.engine.stop)
+            await state.selftest.run(state.deployments.current.bundles.values())
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
-    edge = RequestEdge(state.lifecycle, state.tracing)
-    app = Api(edge, title="SCALPEL", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DescribedApi(
+        RequestEdge(state.lifecycle, state.tracing),
+        title="SCALPEL",
+        version=installed_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.bodies = (
+        ChatCompletionRequest,
+        CompletionRequest,
+        ResponseRequest,
+        ModerationRequest,
+        TokenizeRequest,
+        DetokenizeRequest,
+    )
     install_handlers(app)
-    app.include_router(chat_router(state.generation, state.body_limit))
+    app.add_middleware(
+        AccessMiddleware, access=state.access, deployments=state.deployments, metrics=state.metrics.access
+    )
+    # Every route that runs the model or the classifier belongs here.
+    for router in (
+        chat_router(state.generation, state.body_limit),
+        completions_router(state.generation, state.body_limit),
+        responses_router(state.generation, state.body_limit),
+        moderations_router(Moderator(state.classifier, state.metrics), state.body_limit),
+    ):
+        app.include_router(router, dependencies=[Depends(require_ready(state.readiness, state.generation))])
+    app.include_router(tokens_router(state.engine, state.names, state.body_limit))
+    app.include_router(version_router())
     app.include_router(models_router(state.names, state.engine.info))
     app.include_router(breakers_router(state.deployments))
     app.include_router(breaker_changes_router(state.bundles, state.body_limit))
-    app.include_router(operations_router(state.engine, state.metrics, state.lifecycle))
+    app.include_router(operations_router(state.engine, state.metrics, state.readiness))
     return app
-
-
-class Api(FastAPI):
-    """Knows the bodies that routes read themselves, for the API description, and lets no request by its edge."""
-
-    def __init__(self, edge: RequestEdge, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._edge = edge
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await self._edge.serve(super().__call__, scope, receive, send)
-
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
-        if self.openapi_schema is None:
-            document = super().openapi()
-            schema = ChatCompletionRequest.model_json_schema(ref_template=COMPONENT)
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas |= schema.pop("$defs")
-            schemas[ChatCompletionRequest.__name__] = schema
-        return super().openapi()
-
-
-def _version() -> str:
-    try:
-        return version("scalpel")
-    except PackageNotFoundError:
-        return "0.0.0+source"

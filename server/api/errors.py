@@ -6,6 +6,7 @@ Each error root has one handler; all of them go through `describe`, which stream
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,12 +16,19 @@ from starlette.exceptions import HTTPException
 
 from server.engines.base import EngineError, EngineOverloadedError, EngineUnavailableError, RequestRefusedError
 from server.errors import (
+    AuditFailedError,
+    AuthenticationError,
     BodyTooLargeError,
     BundleConflictError,
     BundleRefusedError,
+    ClassifierRequiredError,
     ClientGoneError,
-    DrainingError,
     MediaTypeError,
+    ModerationFailedError,
+    NoClassifierError,
+    NotReadyError,
+    PermissionDeniedError,
+    RateLimitedError,
     RequestError,
     RequestTimeoutError,
     ServerError,
@@ -70,7 +78,7 @@ def install_handlers(app: FastAPI) -> None:
 async def respond(request: Request, error: Exception) -> JSONResponse:
     """The handler."""
     reply = describe(error)
-    if reply.status >= 500:
+    if reply.status >= 500 and not isinstance(error, NotReadyError):
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return JSONResponse(reply.body(), status_code=reply.status, headers=dict(reply.headers))
 
@@ -80,12 +88,20 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
         return ErrorReply(status=499, message=str(error), type="client_closed_request")
     if isinstance(error, RequestTimeoutError):
         return ErrorReply(status=504, message=str(error), type="server_error", code="request_timeout")
-    if isinstance(error, DrainingError):
-        return ErrorReply(status=503, message=str(error), type="server_error", code="draining", headers=_RETRY)
+    if isinstance(error, ClassifierRequiredError | ModerationFailedError):
+        return ErrorReply(status=503, message=str(error), type="server_error", code=error.code, headers=_RETRY)
+    if isinstance(error, AuditFailedError):
+        return ErrorReply(status=503, message=str(error), type="server_error", code="audit_failed", headers=_RETRY)
+    if isinstance(error, NotReadyError):
+        code = "selftest_failed" if error.state == "failed" else error.state
+        return ErrorReply(status=503, message=str(error), type="server_error", code=code, headers=_RETRY)
     if not isinstance(error, RequestError):
         return ErrorReply(status=500, message=str(error), type="server_error")
-    status = 400
-    if isinstance(error, UnknownModelError | UnknownBreakerError):
+    if isinstance(error, RateLimitedError):
+        headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+        return ErrorReply(status=429, message=str(error), type="rate_limit_error", code=error.code, headers=headers)
+    status, headers = 400, {}
+    if isinstance(error, UnknownModelError | UnknownBreakerError | NoClassifierError):
         status = 404
     elif isinstance(error, BodyTooLargeError):
         status = 413
@@ -95,8 +111,17 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
         status = 409
     elif isinstance(error, BundleRefusedError):
         status = 422
+    elif isinstance(error, AuthenticationError):
+        status, headers = 401, {"WWW-Authenticate": 'Bearer realm="scalpel"'}
+    elif isinstance(error, PermissionDeniedError):
+        status = 403
     return ErrorReply(
-        status=status, message=str(error), type="invalid_request_error", param=error.param, code=error.code
+        status=status,
+        message=str(error),
+        type="invalid_request_error",
+        param=error.param,
+        code=error.code,
+        headers=headers,
     )
 
 

@@ -22,9 +22,14 @@ from server.metrics import BundleLabels, Metrics
 
 logger = logging.getLogger(__name__)
 
-Summary: TypeAlias = dict[str, object]
+Summary: TypeAlias = dict[str, str | float | bool | None]
 Audit: TypeAlias = Callable[[str, Summary | None, Summary | None], None]
 """Told of each change (action, before, after) just before it is made; what it raises prevents the change."""
+
+
+Prove: TypeAlias = Callable[[Deployment, frozenset[str]], Awaitable[None]]
+"""Tries a deployment that no request uses yet, given the names of bundles that may be of another base model; raises
+`BundleRefusedError` to refuse it."""
 
 
 class Deploy(Protocol):
@@ -67,7 +72,7 @@ class BundleManager:
         accepted_mismatches: frozenset[str] = frozenset(),
         audit: Audit = log_change,
         required: Callable[[str], str | None] = nothing_required,
-        prove: Callable[[Deployment], Awaitable[None]] | None = None,
+        prove: Prove | None = None,
     ) -> None:
         """Prepare.
 
@@ -82,7 +87,7 @@ class BundleManager:
             accepted_mismatches: names of bundles that may be of another base model.
             audit: told of each change.
             required: why a bundle must stay loaded (a floor of the policy); None where it need not.
-            prove: tries a new set in the engine before requests use it; raises to refuse it.
+            prove: tries a new set in the engine before requests use it.
         """
         self._engine = engine
         self._deployments = deployments
@@ -91,7 +96,7 @@ class BundleManager:
         self._references = dict(references)
         self._verifier = verifier
         self._sources = sources
-        self._accepted = set(accepted_mismatches)
+        self._accepted = accepted_mismatches
         self.audit = audit
         self.required = required
         self.prove = prove
@@ -115,12 +120,10 @@ class BundleManager:
                     f"a breaker {bundle.name!r} is loaded already; reload it, or remove it first",
                     code="breaker_exists",
                 )
-            deployment = await self._swap(
-                "breaker.add", bundle.name, {**current.bundles, bundle.name: bundle}, current.off_by_default
-            )
-            self._references[bundle.name] = reference
-            if accept_base_mismatch:
-                self._accepted.add(bundle.name)
+            accepted = self._accepted | {bundle.name} if accept_base_mismatch else self._accepted
+            bundles = {**current.bundles, bundle.name: bundle}
+            deployment = await self._swap("breaker.add", bundle.name, bundles, current.off_by_default, accepted)
+            self._references[bundle.name], self._accepted = reference, accepted
             return deployment
 
     async def reload(self, name: str) -> Deployment:
@@ -139,7 +142,7 @@ class BundleManager:
             if bundle.name != name:
                 raise BundleRefusedError(f"{reference} now holds {bundle.name!r}; wanted {name!r}")
             bundles = {**current.bundles, name: bundle}
-            return await self._swap("breaker.reload", name, bundles, current.off_by_default)
+            return await self._swap("breaker.reload", name, bundles, current.off_by_default, self._accepted)
 
     async def remove(self, name: str) -> Deployment:
         """Unload a bundle.
@@ -154,9 +157,10 @@ class BundleManager:
             if reason is not None:
                 raise BundleConflictError(f"breaker {name!r} has to stay: {reason}", code="breaker_required")
             bundles = {other: bundle for other, bundle in current.bundles.items() if other != name}
-            deployment = await self._swap("breaker.remove", name, bundles, current.off_by_default - {name})
+            accepted = self._accepted - {name}
+            deployment = await self._swap("breaker.remove", name, bundles, current.off_by_default - {name}, accepted)
             self._references.pop(name, None)
-            self._accepted.discard(name)
+            self._accepted = accepted
             return deployment
 
     async def switch(self, name: str, *, enabled: bool) -> Deployment:
@@ -199,7 +203,14 @@ class BundleManager:
         except ConfigError as error:
             raise BundleRefusedError(str(error)) from error
 
-    async def _swap(self, action: str, name: str, bundles: Mapping[str, Bundle], off: frozenset[str]) -> Deployment:
+    async def _swap(
+        self,
+        action: str,
+        name: str,
+        bundles: Mapping[str, Bundle],
+        off: frozenset[str],
+        accepted: frozenset[str],
+    ) -> Deployment:
         # Planned once before the engine compiles anything, and again with whatever policy holds afterwards.
         self._plan(bundles, self._deployments.current.bank_version, off)
         try:
@@ -209,7 +220,7 @@ class BundleManager:
         try:
             after = self._plan(bundles, version, off)
             if self.prove is not None:
-                await self.prove(after)
+                await self.prove(after, accepted)
                 after = self._plan(bundles, version, off)
             self._tell(action, name, after)
         except BaseException:

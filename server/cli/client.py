@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -11,6 +12,9 @@ from typing import Any
 import httpx
 
 from server.cli.failures import CommandError
+
+KEY_VARIABLE = "SCALPEL_API_KEY"
+"""Environment variable with the key to send; an argument would stand in the list of processes."""
 
 
 class ReplyError(Exception):
@@ -22,7 +26,9 @@ class ServerClient:
 
     def __init__(self, base_url: str, *, timeout_seconds: float = 120.0) -> None:
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
-        self._http = httpx.Client(base_url=self._base_url, timeout=timeout_seconds)
+        key = os.environ.get(KEY_VARIABLE)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self._base_url, timeout=timeout_seconds, headers=headers)
 
     def __enter__(self) -> ServerClient:
         return self

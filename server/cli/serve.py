@@ -41,6 +41,9 @@ def serve(
     accept_base_mismatch: Annotated[
         list[str] | None, typer.Option(help="Load this bundle although it was made on another model; repeatable.")
     ] = None,
+    keys: Annotated[Path | None, typer.Option(help="File of API keys, made by `scalpel keys create`.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="YAML file: floors, ceilings, rates and the like.")] = None,
+    audit_log: Annotated[Path | None, typer.Option(help="File for overrides and admin changes.")] = None,
     insecure_no_keys: Annotated[
         bool | None,
         typer.Option("--insecure-no-keys", help="Allow other machines in although no API key is asked for."),
@@ -61,6 +64,9 @@ def serve(
         "served_model_name": served_model_name,
         "accept_base_mismatch": accept_base_mismatch or None,
         "insecure_no_keys": insecure_no_keys,
+        "keys": keys,
+        "policy": policy,
+        "audit_log": audit_log,
         "engine": {
             "name": engine,
             "device": device,

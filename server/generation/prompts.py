@@ -8,8 +8,11 @@ from typing import TypeVar
 
 from classifiers.base import Conversation
 from server.engines.base import Engine
+from server.engines.grammars import Grammar
+from server.engines.tool_text import has_tools
 from server.errors import InvalidRequestError
-from server.generation.command import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from server.generation.command import ChatPrompt, Prompt, TextPrompt
+from server.generation.readings import conversations_of
 
 LONG_PROMPT = 8192
 """Characters, or tokens, from which a prompt is tokenised off the event loop."""
@@ -31,35 +34,42 @@ class PromptReader:
             InvalidRequestError: a token id that the model does not have.
         """
         if isinstance(prompt, ChatPrompt):
-            messages = [dict(message) for message in prompt.messages]
+            messages, tools = prompt.messages, prompt.tools
             size = sum(len(message["content"]) for message in messages)
+            if has_tools(messages, tools):
+                return await asyncio.to_thread(self._tokenizer.encode_chat, messages, tools)
             return await _off_loop(size, lambda: self._tokenizer.encode_chat(messages))
         if isinstance(prompt, TextPrompt):
             return await _off_loop(len(prompt.text), lambda: self._tokenizer.encode(prompt.text))
-        self._check(prompt.token_ids)
+        self._check(prompt.token_ids, "prompt")
         return prompt.token_ids
 
-    async def conversation(self, prompt: Prompt) -> Conversation:
-        """The prompt as a conversation: plain text is one turn of the user's.
+    async def conversations(self, prompt: Prompt, grammar: Grammar | None) -> tuple[Conversation, ...]:
+        """The prompt as conversations to classify, the first one being all of it: plain text is one turn of the
+        user's.
 
         Raises:
             InvalidRequestError: a token id that the model does not have.
         """
         if isinstance(prompt, ChatPrompt):
-            return prompt.messages
-        return ({"role": "user", "content": await self._text(prompt)},)
+            return conversations_of(prompt.messages, prompt.tools, grammar)
+        text = prompt.text if isinstance(prompt, TextPrompt) else await self.text(prompt.token_ids)
+        return conversations_of(({"role": "user", "content": text},), (), grammar)
 
-    async def _text(self, prompt: TextPrompt | TokenPrompt) -> str:
-        if isinstance(prompt, TextPrompt):
-            return prompt.text
-        self._check(prompt.token_ids)
-        return await _off_loop(len(prompt.token_ids), lambda: self._tokenizer.decode(prompt.token_ids))
+    async def text(self, token_ids: Sequence[int], *, param: str = "prompt") -> str:
+        """What token ids say, control tokens left out.
 
-    def _check(self, token_ids: Sequence[int]) -> None:
+        Raises:
+            InvalidRequestError: a token id that the model does not have; `param` names the field that holds it.
+        """
+        self._check(token_ids, param)
+        return await _off_loop(len(token_ids), lambda: self._tokenizer.decode(token_ids))
+
+    def _check(self, token_ids: Sequence[int], param: str) -> None:
         bad = next((token_id for token_id in token_ids if not 0 <= token_id < self._vocab), None)
         if bad is not None:
             raise InvalidRequestError(
-                f"prompt holds token {bad}; wanted 0 to {self._vocab - 1}", param="prompt", code="invalid_value"
+                f"{param} holds token {bad}; wanted 0 to {self._vocab - 1}", param=param, code="invalid_value"
             )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from breakers.plan import Plan
@@ -30,20 +30,21 @@ from server.errors import (
     RequestTimeoutError,
     ServerError,
 )
-from server.generation.command import GenerationCommand, PreparedRequest, ReplyPiece
+from server.generation.command import ChatPrompt, GenerationCommand, PreparedRequest, ReplyPiece
 from server.generation.context import ReplyClock, RequestContext
+from server.generation.enforcement import Enforcement
 from server.generation.interruption import Interruptions
 from server.generation.limits import NO_LIMITS, GenerationLimits
 from server.generation.merging import merged
 from server.generation.pace import Pace
 from server.generation.prompts import PromptReader
-from server.generation.report import AppliedReport, Report
+from server.generation.report import AppliedReport, Report, ShadowReport
 from server.harm.outputs import FinishedReply, OutputScoring
 from server.harm.potential import ClassifierFailedError, HarmPotential
 from server.logs import REQUEST
 from server.metrics import Metrics, Outcome
 from server.policy.planner import Wishes
-from server.policy.profiles import ServedNames
+from server.policy.profiles import ServedNames, settle_profile
 from server.tracing.base import NO_TRACING, Tracing, spanned
 
 
@@ -59,6 +60,7 @@ class GenerationService:
         metrics: Metrics,
         classifier: HarmPotential | None,
         outputs: OutputScoring | None,
+        enforcement: Enforcement,
         limits: GenerationLimits = NO_LIMITS,
         tracing: Tracing = NO_TRACING,
     ) -> None:
@@ -69,6 +71,7 @@ class GenerationService:
         self._metrics = metrics
         self._classifier = classifier
         self._outputs = outputs
+        self._enforcement = enforcement
         self._limits = limits
         self._tracing = tracing
         self._running = Interruptions(limits.request_seconds)
@@ -84,26 +87,31 @@ class GenerationService:
 
         Raises:
             RequestError: the request cannot be served as asked.
+            ClassifierRequiredError, AuditFailedError: it must not be served as things are.
         """
         # The same one for all prompts of an HTTP request, until `ended`.
         deployment = self._deployments.acquire(context.request_id)
-        profile = command.profile or self._names.profile(command.model)
-        deployment.planner.check(command.toggles)
+        planner = deployment.planner
+        profile = settle_profile(command.profile, context.profile_header, self._names.profile(command.model))
+        wishes = Wishes(profile=profile, toggles=command.toggles, caller=context.caller, user=command.user)
+        planner.check(command.toggles)
+        await self._enforcement.allow(planner, wishes, context)
         prompt = await self._prompts.token_ids(command.prompt)
         sampling = self._sampling(command, len(prompt))
-        conversation = await self._prompts.conversation(command.prompt)
+        self._enforcement.take_prompt(planner, context, len(prompt))
+        conversations = await self._prompts.conversations(command.prompt, command.grammar)
         with spanned(self._tracing, "classify"):
-            potentials = await self._classify(conversation)
+            potentials = await self._classify(conversations)
         with spanned(self._tracing, "plan") as span:
-            plan = deployment.planner.plan(Wishes(profile=profile, toggles=command.toggles), potentials)
-            span.set("scalpel.plan", plan.digest)
-        self._metrics.planned(plan)
-        note_prompt(len(prompt), plan)
+            decision = await self._enforcement.decide(planner, wishes, potentials, context)
+            span.set("scalpel.plan", decision.plan.digest)
+        self._metrics.planned(decision.plan)
+        note_prompt(len(prompt), decision.plan)
         request = GenerationRequest(
             request_id=f"{context.request_id}-{index}",
             prompt_token_ids=tuple(prompt),
             sampling=sampling,
-            plan=plan,
+            plan=decision.plan,
             generation_start=command.generation_start,
             bank_version=deployment.bank_version,
         )
@@ -111,9 +119,10 @@ class GenerationService:
             context=context,
             command=command,
             request=request,
-            conversation=conversation,
+            conversation=conversations[0],
             deployment=deployment,
             harm_potential=potentials or {},
+            shadow=decision.shadow,
         )
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[ReplyPiece, None]:
@@ -126,6 +135,7 @@ class GenerationService:
         requests = prepared.requests()
         texts: list[list[str]] = [[] for _ in requests]
         clocks = [ReplyClock() for _ in requests]
+        limits = prepared.deployment.planner.policy.rates(prepared.context.caller)
         self._metrics.prompt_taken(prepared.prompt_tokens)
         replies = merged([self._engine.generate(request) for request in requests])
         record, tokens = REQUEST.get(), 0
@@ -134,6 +144,7 @@ class GenerationService:
                 async with aclosing(self._running.guarded(replies, prepared.context.elapsed())) as pieces:
                     async for piece in pieces:
                         self._count(piece, prepared.context, clocks[piece.index])
+                        self._enforcement.spend(limits, prepared.context, len(piece.chunk.token_ids))
                         texts[piece.index].append(piece.chunk.text)
                         tokens += len(piece.chunk.token_ids)
                         yield piece
@@ -150,10 +161,12 @@ class GenerationService:
     def report(self, prepared: PreparedRequest, tokens_steered: int) -> Report:
         """What the response says about this request: exactly the plan that the engine got."""
         bundles = prepared.deployment.planner.bundles
-        applied = {
+        applied: dict[str, AppliedReport | ShadowReport] = {
             name: AppliedReport(strength=entry.strength, kind=bundles[name].kind, reason=entry.reason.value)
             for name, entry in prepared.plan.entries.items()
         }
+        for name, would in prepared.shadow.items():
+            applied[name] = ShadowReport.of(bundles[name].kind, would)
         return Report(
             harm_potential={name: round(p, 4) for name, p in prepared.harm_potential.items()},
             applied=applied,
@@ -181,16 +194,24 @@ class GenerationService:
         limit = self._engine.info.max_model_len
         self._limits.check(prompt_tokens=prompt_tokens, max_tokens=command.max_tokens)
         room = self._limits.reply_room(limit - prompt_tokens)
-        if room < 1:
+        # Without a reply, a prompt may fill the context.
+        if room < min(1, 1 if command.max_tokens is None else command.max_tokens):
             raise ContextLengthError(
                 f"the prompt has {prompt_tokens} tokens; this model holds {limit}, prompt and reply together",
-                param="messages",
+                param=command.prompt.parameter if isinstance(command.prompt, ChatPrompt) else "prompt",
                 code="context_length_exceeded",
             )
         if command.min_tokens > room:
             raise InvalidRequestError(
                 f"min_tokens is {command.min_tokens}; this prompt leaves room for {room}",
                 param="min_tokens",
+                code="invalid_value",
+            )
+        start = command.generation_start
+        if start is not None and not 0 <= start < prompt_tokens:
+            raise InvalidRequestError(
+                f"scalpel.generation_start is {start}; this prompt has tokens 0 to {prompt_tokens - 1}",
+                param="scalpel.generation_start",
                 code="invalid_value",
             )
         return SamplingParams(
@@ -210,17 +231,20 @@ class GenerationService:
             seed=command.seed,
             top_logprobs=command.top_logprobs,
             prompt_logprobs=command.prompt_logprobs,
+            grammar=command.grammar,
         )
 
-    async def _classify(self, conversation: Conversation) -> dict[str, float] | None:
+    async def _classify(self, conversations: Sequence[Conversation]) -> dict[str, float] | None:
+        """The highest harm potential of each category; None where the classifier failed on any conversation."""
         if self._classifier is None:
             return {}
         began = time.perf_counter()
         try:
-            potentials = await self._classifier.score(conversation)
+            scores = [await self._classifier.score(conversation) for conversation in conversations]
         except ClassifierFailedError as failure:
             self._metrics.classifier_failed(failure.reason)
             return None
+        potentials = {category: max(score[category] for score in scores) for category in scores[0]}
         self._metrics.classified(potentials, time.perf_counter() - began)
         return potentials
 

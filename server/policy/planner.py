@@ -1,74 +1,36 @@
-"""The planner: toggles, profile and harm potentials -> one strength per loaded bundle, as a pure function.
-
-It fails closed: where the gate would decide and the classifier failed, a bundle runs at full strength.
-"""
+"""The planner: wishes and harm potentials -> one strength per loaded bundle within policy, as a pure function."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from breakers.gate import Gate
-from breakers.plan import STRENGTH_STEPS, AppliedStrength, Plan, Reason, round_up_strength
-from server.errors import ConfigError, InvalidRequestError
-from server.policy.profiles import Profile
+from breakers.plan import AppliedStrength, Plan, Reason
+from server.errors import InvalidRequestError
+from server.policy.bundles import PlannedBundle
+from server.policy.decisions import Decision, Potentials, Shadowed, decide_enforced, decide_shadowed, is_enforced
+from server.policy.overrides import check_toggle_of_disabled, granted_overrides
+from server.policy.policy import Policy
+from server.policy.wishes import Toggle, Wishes
 
-Toggle: TypeAlias = bool | float
-"""What a request says about one bundle: False is 0, True lets the gate decide, a number fixes the strength."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedBundle:
-    """One loaded bundle as the planner sees it."""
-
-    name: str
-    kind: str
-    """`breaker`, `steering`, `mask` or `mixed`."""
-    behaviour: str
-    """What it edits away, as harm scorers call it."""
-    category: str
-    """The harm potential that its gate reads."""
-    gate: Gate | None
-    strength_max: float
-    enabled: bool = True
-    """Whether it acts in requests that do not ask for it."""
-
-    def __post_init__(self) -> None:
-        if self.highest <= 0:
-            raise ConfigError(f"bundle {self.name!r} has strength_max {self.strength_max}; wanted at least 1/16")
-        if self.gate is not None and self.gate.full_strength > self.highest:
-            raise ConfigError(
-                f"bundle {self.name!r} has a gate that reaches {self.gate.full_strength}, "
-                f"above its strength_max {self.strength_max}"
-            )
-
-    @property
-    def highest(self) -> float:
-        """The highest multiple of 1/16 that `strength_max` allows."""
-        return math.floor(self.strength_max * STRENGTH_STEPS) / STRENGTH_STEPS
-
-    @property
-    def full_strength(self) -> float:
-        """What `strict`, a failing classifier and, without a gate, the toggle `true` mean."""
-        return self.gate.full_strength if self.gate is not None else min(1.0, self.highest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What a request asks of the breakers."""
-
-    profile: Profile = Profile.DEFAULT
-    toggles: Mapping[str, Toggle] = field(default_factory=dict)
-    """By bundle name; a toggle beats the profile."""
+__all__ = ["PlannedBundle", "Planner", "Toggle", "Wishes"]
 
 
 class Planner:
-    """Plans for one set of loaded bundles. Immutable: loading another set makes another planner."""
+    """Plans for one set of loaded bundles under one policy. Immutable: another of either makes another planner."""
 
-    def __init__(self, bundles: Iterable[PlannedBundle]) -> None:
+    def __init__(self, bundles: Iterable[PlannedBundle], policy: Policy | None = None) -> None:
+        """Check the policy against the bundles.
+
+        Args:
+            bundles: the loaded ones.
+            policy: None for one that allows everything.
+
+        Raises:
+            ConfigError: the policy names a bundle that is not loaded, or a limit does not fit.
+        """
         self.bundles: dict[str, PlannedBundle] = {bundle.name: bundle for bundle in bundles}
+        self.policy = Policy() if policy is None else policy
+        self._rules = self.policy.rules(self.bundles)
 
     @property
     def gated_categories(self) -> frozenset[str]:
@@ -98,47 +60,54 @@ class Planner:
                     code="invalid_strength",
                 )
 
-    def plan(self, wishes: Wishes, potentials: Mapping[str, float] | None) -> Plan:
-        """The strengths of one request, every loaded bundle named.
+    def allow(self, wishes: Wishes) -> None:
+        """Refuse what this caller may not ask for, before any work is done for the request.
+
+        Raises:
+            OverrideForbiddenError: it goes below a floor without being allowed to.
+            PermissionDeniedError: it switches on what policy has switched off.
+        """
+        rules = self._rules.of(wishes.caller)
+        enforced = self._enforced(wishes)
+        granted_overrides(self.bundles, rules, wishes, enforced)
+        for name in sorted(enforced):
+            check_toggle_of_disabled(self.bundles[name], rules[name], wishes)
+
+    def decide(self, wishes: Wishes, potentials: Potentials) -> Decision:
+        """What becomes of one request.
 
         Args:
-            wishes: checked by `check`.
+            wishes: their toggles checked by `check`.
             potentials: calibrated harm potential by category, each in [0, 1]; None where the classifier failed.
+
+        Raises:
+            OverrideForbiddenError, PermissionDeniedError, ClassifierRequiredError: policy refuses the request.
         """
-        return Plan({name: _settle(bundle, wishes, potentials) for name, bundle in self.bundles.items()})
+        rules = self._rules.of(wishes.caller)
+        enforced = self._enforced(wishes)
+        overrides = granted_overrides(self.bundles, rules, wishes, enforced)
+        entries: dict[str, AppliedStrength] = {}
+        shadow: dict[str, Shadowed] = {}
+        for name, bundle in self.bundles.items():
+            if name in enforced:
+                entries[name] = decide_enforced(bundle, rules[name], wishes, potentials)
+            else:
+                entries[name] = AppliedStrength(strength=0.0, reason=Reason.SHADOW)
+                shadow[name] = decide_shadowed(bundle, rules[name], wishes, potentials)
+        return Decision(plan=Plan(entries), shadow=shadow, overrides=overrides)
 
+    def required(self, name: str) -> str | None:
+        """Why a bundle must stay loaded; None where it need not."""
+        if name in self.policy.named_bundles:
+            return "the policy has rules for it"
+        if any(rules[name].enabled and rules[name].floor > 0 for rules in self._rules.all if name in rules):
+            return "the policy has a floor for it"
+        return None
 
-def _settle(bundle: PlannedBundle, wishes: Wishes, potentials: Mapping[str, float] | None) -> AppliedStrength:
-    toggle = wishes.toggles.get(bundle.name)
-    if toggle is None:
-        return _by_profile(bundle, wishes.profile, potentials)
-    if toggle is True:
-        return _by_gate(bundle, potentials, without_gate=_applied(bundle.full_strength, Reason.REQUEST))
-    if toggle is False:
-        return _applied(0.0, Reason.REQUEST)
-    return _applied(round_up_strength(toggle), Reason.REQUEST)
+    def plan(self, wishes: Wishes, potentials: Potentials) -> Plan:
+        """The strengths of one request, every loaded bundle named; see `decide`."""
+        return self.decide(wishes, potentials).plan
 
-
-def _by_profile(bundle: PlannedBundle, profile: Profile, potentials: Mapping[str, float] | None) -> AppliedStrength:
-    if profile is Profile.OFF:
-        return _applied(0.0, Reason.PROFILE)
-    if profile is Profile.DEFAULT and not bundle.enabled:
-        return _applied(0.0, Reason.OFF)
-    if profile is Profile.STRICT and bundle.gate is not None:
-        return _applied(bundle.full_strength, Reason.PROFILE)
-    return _by_gate(bundle, potentials, without_gate=_applied(0.0, Reason.OFF))
-
-
-def _by_gate(
-    bundle: PlannedBundle, potentials: Mapping[str, float] | None, *, without_gate: AppliedStrength
-) -> AppliedStrength:
-    if bundle.gate is None:
-        return without_gate
-    potential = None if potentials is None else potentials.get(bundle.category)
-    if potential is None:
-        return _applied(bundle.full_strength, Reason.CLASSIFIER_FAILED)
-    return _applied(bundle.gate.strength(potential), Reason.GATE)
-
-
-def _applied(strength: float, reason: Reason) -> AppliedStrength:
-    return AppliedStrength(strength=strength, reason=reason)
+    def _enforced(self, wishes: Wishes) -> frozenset[str]:
+        rules = self._rules.of(wishes.caller)
+        return frozenset(name for name in self.bundles if is_enforced(rules[name], wishes))

@@ -37,7 +37,10 @@ def test_an_empty_file_is_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("prot: 1", "prot: unknown key; accepted: accept_base_mismatch, body_limit, bundle_roots, bundles,"),
+        (
+            "prot: 1",
+            "prot: unknown key; accepted: accept_base_mismatch, audit_fsync, audit_log, body_limit,",
+        ),
         ("engine: {slot: 1}", "engine.slot: unknown key; accepted: deterministic, device, dtype,"),
         ("port: 70000", "port: "),
         ("port: [1]", "port: "),

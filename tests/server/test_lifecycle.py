@@ -7,10 +7,11 @@ import logging
 import pytest
 
 from server.lifecycle import Lifecycle
+from server.readiness import Readiness
 
 
 async def test_every_part_is_read_anew_whatever_another_does(caplog: pytest.LogCaptureFixture) -> None:
-    lifecycle, read = Lifecycle(), []
+    lifecycle, read = Lifecycle(Readiness()), []
 
     def broken() -> None:
         raise ValueError("policy.yaml: floor is 3")

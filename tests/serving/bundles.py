@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from dataclasses import replace
 
+import torch
+from transformers import PreTrainedModel
+
+from breakers.architectures import resolve_sites
 from breakers.bank import Scope
 from breakers.bundles import BaseManifest, Bundle, BundleManifest, CanaryManifest, GateManifest
+from breakers.bundles.canary import measure_canary
 from breakers.bundles.store import describe_interventions
 from breakers.interventions import Breaker, Intervention, Mask
 from breakers.sites import Component, Site
@@ -64,6 +70,17 @@ def breaker(layer: int = 1, head: int = 2, scale: float = 3.0, seed: int = 0) ->
 def mask(layer: int = 2) -> Mask:
     """Prunes all of a head."""
     return Mask(site=Site(layer=layer, component=Component.HEAD, head=0), keep=torch.zeros(D_HEAD))
+
+
+def with_canaries(bundles: Sequence[Bundle], model: PreTrainedModel) -> tuple[Bundle, ...]:
+    """The same bundles with canaries that hold on a model: its self-test passes."""
+    sites = resolve_sites(model)
+
+    def measured(bundle: Bundle) -> Bundle:
+        canary = measure_canary(model, sites, bundle.bank_entry(), [7, 8, 9, 10])
+        return replace(bundle, manifest=bundle.manifest.model_copy(update={"canary": canary}))
+
+    return tuple(measured(bundle) for bundle in bundles)
 
 
 def three_bundles(fingerprint: str = NO_HASH) -> tuple[Bundle, ...]:

@@ -21,13 +21,14 @@ from server.engines.base import (
     TokenPiece,
     UnknownBankError,
 )
+from server.engines.checks import BATCH, PREFIX, STRENGTH_0, Canary, CheckResult, Verdict
 
 
 class StubTokenizer:
     """One token a character."""
 
-    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        return self.encode("".join(message["content"] for message in messages) + ">")
+    def encode_chat(self, messages: Sequence[Mapping[str, object]], tools: Sequence[object] = ()) -> list[int]:
+        return self.encode("".join(str(message["content"]) for message in messages) + ">")
 
     def encode(self, text: str) -> list[int]:
         return [ord(c) for c in text]
@@ -62,6 +63,12 @@ class StubEngine:
     load_failure: Exception | None = None
     tokenizer: StubTokenizer = field(default_factory=StubTokenizer)
     started: bool = False
+    failing_checks: tuple[str, ...] = ()
+    """Names of the self-test's checks that fail; the others pass."""
+    selftest_error: Exception | None = None
+    """Raised by the self-test."""
+    canaries: list[Canary] = field(default_factory=list)
+    """What it was last asked to check."""
 
     @property
     def info(self) -> EngineInfo:
@@ -97,6 +104,19 @@ class StubEngine:
         if self.banks.get(version, self.bundles if version == 0 else None) is None:
             raise UnknownBankError(f"bank version {version} is not loaded")
         self.banks[version] = None
+
+    async def selftest(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        return (*map(self._check, (STRENGTH_0, BATCH, PREFIX)), *await self.check_canaries(canaries, bank_version))
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        if self.selftest_error is not None:
+            raise self.selftest_error
+        self.canaries = list(canaries)
+        return tuple(self._check(canary.check) for canary in canaries)
+
+    def _check(self, name: str) -> CheckResult:
+        verdict = Verdict.FAILED if name in self.failing_checks else Verdict.PASSED
+        return CheckResult(name=name, verdict=verdict, detail=f"a stub's {name}", measured=0.5, limit=1.0)
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationChunk]:
         if self.refusal is not None:

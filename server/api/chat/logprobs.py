@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from server.api.chat.answers import ChoiceLogprobs, TokenLogprobs, TopLogprob
-from server.engines.base import GenerationChunk, RequestFailedError, TokenLogprob, TokenPiece
-
-LEAST = -9999.0
-"""What OpenAI's API says for a token that is next to impossible; JSON has no infinity."""
+from server.api.logprobs import LEAST, likely_tokens
+from server.engines.base import GenerationChunk, TokenLogprob, TokenPiece
 
 
 def choice_logprobs(
@@ -26,11 +24,7 @@ def choice_logprobs(
     """
     content: list[TokenLogprobs] = []
     for chunk in chunks:
-        likely = chunk.top_logprobs if named else ((),) * len(chunk.token_ids)
-        if len(likely) != len(chunk.token_ids):
-            raise RequestFailedError(
-                f"the engine named likely tokens at {len(likely)} places; wanted {len(chunk.token_ids)}"
-            )
+        likely = likely_tokens(chunk, named)
         for token_id, logprob, top in zip(chunk.token_ids, chunk.logprobs, likely, strict=True):
             token = _top(TokenLogprob(token_id, logprob), piece)
             content.append(

@@ -1,4 +1,4 @@
-"""The route: parse, prepare, answer at once or as a stream. Everything else is `server.generation`'s business."""
+"""The route: reads the body; everything else is the exchange's and `server.generation`'s business."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from server.api.body import read_wire
 from server.api.chat.answers import ChatCompletion
-from server.api.chat.exchange import Exchange
+from server.api.chat.format import ChatFormat
 from server.api.chat.wire import ChatCompletionRequest
-from server.api.connection import unless_gone
-from server.api.context import request_context
+from server.api.description import body_of
+from server.api.exchange import Question, respond
+from server.generation.context import RequestContext
 from server.generation.service import GenerationService
-
-COMPONENT = "#/components/schemas/{model}"
-"""Where the API description keeps a schema."""
 
 
 def chat_router(service: GenerationService, body_limit: int) -> APIRouter:
@@ -24,23 +22,16 @@ def chat_router(service: GenerationService, body_limit: int) -> APIRouter:
         body_limit: bytes of a request.
     """
     router = APIRouter(tags=["chat"])
-    schema = {"$ref": COMPONENT.format(model=ChatCompletionRequest.__name__)}
-    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
-    @router.post("/v1/chat/completions", response_model=ChatCompletion, openapi_extra=body)
+    @router.post("/v1/chat/completions", response_model=ChatCompletion, openapi_extra=body_of(ChatCompletionRequest))
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, with the breakers as strong as it needs."""
-        context = request_context(request)
-        try:
+
+        async def read(context: RequestContext) -> Question:
             wire = await read_wire(request, ChatCompletionRequest, body_limit)
-            exchange = Exchange(service, wire, context)
-            if wire.stream:
-                return await unless_gone(request.receive, exchange.stream())
-            whole = await unless_gone(request.receive, exchange.whole())
-        except BaseException as error:
-            service.ended(context, error)
-            raise
-        service.ended(context, None)
-        return Response(whole.model_dump_json(), media_type="application/json")
+            format_ = ChatFormat(wire, service.piece, context.request_id)
+            return Question(commands=[wire.command()], format=format_, stream=bool(wire.stream))
+
+        return await respond(request, service, read)
 
     return router

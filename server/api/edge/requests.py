@@ -51,8 +51,6 @@ class RequestEdge:
                 _note(span, record, scope, answer)
         finally:
             self._lifecycle.in_flight -= counts
-            made = scope[CONTEXT]
-            record.key_id = made.caller.key_id if isinstance(made, RequestContext) else None
             seconds = time.perf_counter() - began
             log_access(record, method=method, path=scope["path"], status=answer.status, seconds=seconds)
             REQUEST.reset(token)
@@ -84,7 +82,9 @@ class _Answer:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), (REQUEST_ID, self._request_id)]}
+            # In place of a route's: the client's own name for the request goes back to it.
+            others = [header for header in message.get("headers", ()) if header[0] != REQUEST_ID]
+            message = {**message, "headers": [*others, (REQUEST_ID, self._request_id)]}
         else:
             self.complete = not message.get("more_body", False)
         await self._send(message)

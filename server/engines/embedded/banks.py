@@ -74,6 +74,17 @@ class Banks:
             )
         return found
 
+    def of_check(self, version: int) -> LoadedBank:
+        """The version that a check is about.
+
+        Raises:
+            UnknownBankError: it is not loaded.
+        """
+        found = self._by_version.get(version)
+        if found is None:
+            raise UnknownBankError(f"bank version {version} is not loaded; loaded: {self._known()}")
+        return found
+
     def next_version(self) -> int:
         """A number that no version had."""
         self._next += 1

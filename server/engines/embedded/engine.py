@@ -17,10 +17,14 @@ from server.engines.base import (
     RequestRefusedError,
     SamplingParams,
 )
+from server.engines.checks import Canary, CheckResult
 from server.engines.embedded.banks import Banks, LoadedBank
+from server.engines.embedded.grammar.compiler import GrammarCompiler
+from server.engines.embedded.grammar.matcher import GrammarMatcher
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.replies import ReplyStream
+from server.engines.embedded.selftest import SelfTest
 from server.engines.embedded.sequence import RunningRequest
 from server.engines.embedded.swapping import BankSwapper
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
@@ -39,8 +43,10 @@ class EmbeddedEngine:
         swapper: BankSwapper,
         vocab: int,
         eos_ids: frozenset[int],
+        grammars: GrammarCompiler,
         mailbox: Mailbox,
         loop: StepLoop,
+        selftest: SelfTest,
         drain_seconds: float,
     ) -> None:
         self._info = info
@@ -49,8 +55,10 @@ class EmbeddedEngine:
         self._swapper = swapper
         self._vocab = vocab
         self._eos_ids = eos_ids
+        self._grammars = grammars
         self._mailbox = mailbox
         self._loop = loop
+        self._selftest = selftest
         self._drain_seconds = drain_seconds
 
     @property
@@ -79,6 +87,7 @@ class EmbeddedEngine:
     async def stop(self) -> None:
         """Accept no more, let accepted requests finish for `drain_seconds`, then end the loop."""
         await asyncio.to_thread(self._loop.stop, self._drain_seconds)
+        self._grammars.stop()
 
     async def load_bundles(self, entries: Sequence[BankEntry]) -> int:
         """A new bank version beside the others; see `Engine.load_bundles`.
@@ -115,12 +124,25 @@ class EmbeddedEngine:
         async with aclosing(self._run(request, continuation)) as chunks:
             return tuple([logprob async for chunk in chunks for logprob in chunk.logprobs])
 
+    async def selftest(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Prove what every request relies on; see `Engine.selftest`."""
+        bank = self._banks.of_check(bank_version)
+        return await self._selftest.run(
+            bank, canaries, lambda *probe: self._prepare(probe[0], probe[1], bank, probe[2])
+        )
+
+    async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
+        """Whether bundles act as declared; see `Engine.check_canaries`."""
+        return await self._selftest.canaries(self._banks.of_check(bank_version), canaries)
+
     async def _run(
         self, request: GenerationRequest, forced: Sequence[int] = ()
     ) -> AsyncGenerator[GenerationChunk, None]:
         bank = self._banks.of_request(request.bank_version)
         self._check(request, bank)
-        running = self._prepare(request, forced, bank)
+        grammar = request.sampling.grammar
+        matcher = await self._grammars.matcher(grammar) if grammar is not None else None
+        running = self._prepare(request, forced, bank, grammar=matcher)
         self._mailbox.submit(running)
         try:
             while True:
@@ -131,8 +153,15 @@ class EmbeddedEngine:
         finally:
             self._mailbox.cancel(running)
 
-    def _prepare(self, request: GenerationRequest, forced: Sequence[int], bank: LoadedBank) -> RunningRequest:
-        return RunningRequest(
+    def _prepare(
+        self,
+        request: GenerationRequest,
+        forced: Sequence[int],
+        bank: LoadedBank,
+        kind: type[RunningRequest] = RunningRequest,
+        grammar: GrammarMatcher | None = None,
+    ) -> RunningRequest:
+        return kind(
             request,
             ReplyStream(),
             decode=self._tokenizer.decode_list,
@@ -140,6 +169,7 @@ class EmbeddedEngine:
             max_model_len=self._info.max_model_len,
             bank=bank,
             forced=forced,
+            grammar=grammar,
         )
 
     def _check(self, request: GenerationRequest, bank: LoadedBank) -> None:

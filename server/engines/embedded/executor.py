@@ -16,6 +16,7 @@ from breakers.runtime import TorchRuntime
 from server.engines.embedded.attention import ATTENTION_NAME, register_attention
 from server.engines.embedded.batch import PackedBatch
 from server.engines.embedded.cache import SlotCache
+from server.engines.embedded.hooks import unhooked
 from server.engines.embedded.linear import packed_linears
 
 
@@ -40,6 +41,7 @@ class Executor:
         self._runtime = runtime
         self._pack_weights = pack_weights
         self._attachment = ExitStack()
+        """Holds the bank while it is attached."""
         self._installed = False
 
     @contextmanager
@@ -55,8 +57,7 @@ class Executor:
         try:
             with packed:
                 self._installed = True
-                if self._runtime is not None:
-                    self._attachment.enter_context(self._runtime.attached())
+                self._attach()
                 yield
         finally:
             self._installed = False
@@ -86,6 +87,17 @@ class Executor:
         if runtime is self._runtime:
             self._detach()
 
+    @contextmanager
+    def detached(self) -> Iterator[None]:
+        """Within `installed`: no bank, and no other hook on the model either. For comparison: `forward` takes no
+        strengths inside."""
+        self._attachment.close()
+        try:
+            with unhooked(self.model):
+                yield
+        finally:
+            self._attach()
+
     def _detach(self) -> None:
         self._runtime = None
         self._attachment.close()
@@ -109,6 +121,10 @@ class Executor:
             )
         logits: Tensor = output.logits[0, : batch.logits_wanted]
         return logits.to(torch.float32)
+
+    def _attach(self) -> None:
+        if self._runtime is not None:
+            self._attachment.enter_context(self._runtime.attached())
 
     def _steered(self, strengths: TokenStrengths | None) -> AbstractContextManager[None]:
         if strengths is None:

@@ -28,12 +28,15 @@ from server.engines.embedded.config import (
 from server.engines.embedded.engine import EmbeddedEngine
 from server.engines.embedded.errors import EmbeddedLoadError
 from server.engines.embedded.executor import Executor
+from server.engines.embedded.grammar.compiler import GrammarCompiler
+from server.engines.embedded.grammar.vocabulary import Vocabulary
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.positions import usable_positions
 from server.engines.embedded.prefix import PrefixCache
 from server.engines.embedded.scheduler import Scheduler
 from server.engines.embedded.selfcheck import check_packed_forward, rows_are_independent
+from server.engines.embedded.selftest import SelfTest
 from server.engines.embedded.stepper import Stepper, padded_rows
 from server.engines.embedded.swapping import BankSwapper
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
@@ -116,11 +119,12 @@ def _assemble(
         first.packing = _deterministic_packing(config, executor, first)
     banks = Banks(first)
     rows, chunk = padded_rows(config.slots), config.deterministic_chunk
+    prefixes = _prefixes(config, resolved, executor)
     mailbox = Mailbox(slots=config.slots, queue_size=config.queue_size)
     scheduler = Scheduler(
         mailbox,
         executor.cache,
-        _prefixes(config, resolved, executor),
+        prefixes,
         slots=config.slots,
         prefill_budget=config.prefill_budget,
         fixed_chunk=chunk if config.deterministic else None,
@@ -137,24 +141,30 @@ def _assemble(
         decode=(config.slots, rows),
     )
     vocab = int(model.get_input_embeddings().num_embeddings)
+    info = EngineInfo(
+        model_id=loaded.model_id,
+        model_type=str(model.config.model_type),
+        max_model_len=resolved.max_model_len,
+        vocab=vocab,
+        slots=config.slots,
+        device=resolved.device,
+        dtype=config.dtype,
+        bundles=first.bank.names,
+    )
+    block = None if prefixes is None else prefixes.block
+    tokenizer = HuggingFaceTokenizer(loaded.tokenizer)
+    eos_ids = end_of_reply_ids(model, loaded.tokenizer)
     return EmbeddedEngine(
-        info=EngineInfo(
-            model_id=loaded.model_id,
-            model_type=str(model.config.model_type),
-            max_model_len=resolved.max_model_len,
-            vocab=vocab,
-            slots=config.slots,
-            device=resolved.device,
-            dtype=config.dtype,
-            bundles=first.bank.names,
-        ),
-        tokenizer=HuggingFaceTokenizer(loaded.tokenizer),
+        info=info,
+        tokenizer=tokenizer,
         banks=banks,
         swapper=swapper,
         vocab=vocab,
-        eos_ids=end_of_reply_ids(model, loaded.tokenizer),
+        eos_ids=eos_ids,
+        grammars=GrammarCompiler(Vocabulary(tokenizer, size=vocab, end_ids=eos_ids)),
         mailbox=mailbox,
         loop=StepLoop(mailbox, scheduler, stepper, executor, banks, threads=resolved.threads),
+        selftest=SelfTest(executor, mailbox, info, block=block, bitwise=config.deterministic),
         drain_seconds=config.drain_seconds,
     )
 

@@ -181,14 +181,14 @@ def test_a_drain_lets_requests_end_and_turns_new_ones_away(stream: bool) -> None
     engine = StubEngine(bundles=BUNDLES, endless=True)
     state = stub_state(engine=engine)
     with live(state) as server:
-        assert httpx.get(f"{server.url}/health/ready").json() == {"status": "ok"}
+        assert httpx.get(f"{server.url}/health/ready").json()["status"] == "ok"
         answers: list[httpx.Response] = []
         going = threading.Thread(target=lambda: answers.append(ask(server, stream=stream)))
         going.start()
         wait_until(lambda: engine.running == 1)
         state.lifecycle.drain()
         ready = httpx.get(f"{server.url}/health/ready")
-        assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
+        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
         assert httpx.get(f"{server.url}/health").status_code == 200
         assert httpx.get(f"{server.url}/metrics").status_code == 200
         refused = ask(server)

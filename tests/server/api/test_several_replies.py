@@ -11,8 +11,11 @@ from serving.live import live, stub_state, wait_until
 from serving.stubs import StubEngine
 from serving.tiny_server import tiny_state
 
+from server.deployment import Deployment
 from server.engines.base import GenerationRequest, RequestFailedError, SamplingParams
-from server.generation.command import SEED_LIMIT, GenerationCommand, PreparedRequest
+from server.generation.command import SEED_LIMIT, GenerationCommand, PreparedRequest, TokenPrompt
+from server.generation.context import RequestContext
+from server.policy.planner import Planner
 
 ASKED: dict[str, Any] = {
     "model": "scalpel-demo",
@@ -101,9 +104,16 @@ def test_one_failed_reply_fails_the_request() -> None:
     [(None, [None] * 3), (7, [7, 8, 9]), (SEED_LIMIT - 2, [SEED_LIMIT - 2, SEED_LIMIT - 1, -SEED_LIMIT])],
 )
 def test_seeds_stay_in_their_range(seed: int | None, seeds: list[int | None]) -> None:
-    command = GenerationCommand(model="m", messages=(), replies=3, seed=seed)
+    command = GenerationCommand(model="m", prompt=TokenPrompt((1,)), replies=3, seed=seed)
     sampling = SamplingParams(max_tokens=1, seed=seed)
     request = GenerationRequest(request_id="r", prompt_token_ids=(1,), sampling=sampling)
-    prepared = PreparedRequest(command=command, request=request, harm_potential={})
+    prepared = PreparedRequest(
+        context=RequestContext(),
+        command=command,
+        request=request,
+        conversation=(),
+        deployment=Deployment(bundles={}, planner=Planner(())),
+        harm_potential={},
+    )
     assert [r.sampling.seed for r in prepared.requests()] == seeds
     assert len({r.request_id for r in prepared.requests()}) == 3

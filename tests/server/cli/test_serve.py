@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving.bundles import three_bundles
+from serving.bundles import three_bundles, with_canaries
 from serving.tiny_server import tiny_chat_model
 
 from breakers.bundles import save_bundle
@@ -25,7 +25,7 @@ def command(tmp_path: Path) -> list[str]:
     loaded = tiny_chat_model()
     loaded.model.save_pretrained(tmp_path / "model")
     loaded.tokenizer.save_pretrained(tmp_path / "model")
-    mask = three_bundles(fingerprint_model(loaded.model))[2]
+    mask = with_canaries(three_bundles(fingerprint_model(loaded.model)), loaded.model)[2]
     save_bundle(mask.manifest, mask.interventions, tmp_path / "mask")
     (tmp_path / "scalpel.yaml").write_text("classifier: {member: none}\nengine: {slots: 2}\nport: 0\n")
     serve = [sys.executable, "-c", "from server.cli import main; main()", "serve", str(tmp_path / "model")]

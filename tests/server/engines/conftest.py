@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("engine_contract", "sampling_contract")
+pytest.register_assert_rewrite("engine_contract", "sampling_contract", "selftest_contract")

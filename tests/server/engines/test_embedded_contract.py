@@ -1,4 +1,4 @@
-"""The embedded engine keeps the contracts of engines and of sampling."""
+"""The embedded engine keeps the contracts of engines, of sampling and of the self-test."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from engine_contract import EngineContract
 from sampling_contract import SamplingContract
+from selftest_contract import SelfTestContract
 from tiny import tiny_model
 from tiny_tokenizer import tiny_tokenizer
 
@@ -45,4 +46,8 @@ class TestEmbeddedEngine(_Builds, EngineContract):
 
 
 class TestEmbeddedSampling(_Builds, SamplingContract):
+    pass
+
+
+class TestEmbeddedSelfTest(_Builds, SelfTestContract):
     pass
