@@ -151,7 +151,7 @@ class Exchange:
             cached=sum(answer.replies[0][-1].cached_tokens for answer in answers),
         )
         body = self._format.whole(answers, counts).model_dump_json()
-        headers = answer_headers([answer.report for answer in answers], self._context.request_id)
+        headers = answer_headers([answer.report for answer in answers])
         return Response(body, media_type="application/json", headers=headers)
 
     async def stream(self) -> EventStream:
@@ -173,7 +173,7 @@ class Exchange:
             await pieces.aclose()
             self._service.ended(self._context, failures[0] if failures else ended_with)
 
-        headers = answer_headers([self._service.report(one, 0) for one in prepared], self._context.request_id)
+        headers = answer_headers([self._service.report(one, 0) for one in prepared])
         return EventStream(self._events(prepared, first, pieces, failures), finish, headers)
 
     async def _prepare(self) -> list[PreparedRequest]:

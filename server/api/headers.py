@@ -14,17 +14,15 @@ from server.generation.report import AppliedReport, Report
 
 HARM_POTENTIAL = "x-scalpel-harm-potential"
 APPLIED = "x-scalpel-applied"
-REQUEST_ID = "x-request-id"
 
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9_.*-]")
 
 
-def answer_headers(reports: Sequence[Report], request_id: str) -> dict[str, str]:
+def answer_headers(reports: Sequence[Report]) -> dict[str, str]:
     """Headers of an answer, whole or streamed.
 
     Args:
         reports: one for each prompt.
-        request_id: of the HTTP request.
     """
     potentials: dict[str, float] = {}
     applied: dict[str, AppliedReport] = {}
@@ -37,7 +35,6 @@ def answer_headers(reports: Sequence[Report], request_id: str) -> dict[str, str]
     return {
         HARM_POTENTIAL: ", ".join(f"{_key(name)}={potential}" for name, potential in potentials.items()),
         APPLIED: ", ".join(f"{_key(name)}={e.strength};reason={e.reason}" for name, e in applied.items()),
-        REQUEST_ID: request_id,
     }
 
 

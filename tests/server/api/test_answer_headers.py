@@ -30,7 +30,6 @@ def test_an_answer_says_what_was_read_and_applied(http: httpx.Client, stream: bo
     headers = http.post("/v1/chat/completions", json=body).headers
     assert headers["x-scalpel-harm-potential"] == "gender_bias=0.02, toxicity=0.95"
     assert headers["x-scalpel-applied"] == "toxicity=1.0;reason=gate, gender_bias=0.5;reason=request"
-    assert len(headers["x-request-id"]) == 32
 
 
 def test_where_nothing_acts_the_list_is_empty(http: httpx.Client) -> None:
@@ -39,11 +38,11 @@ def test_where_nothing_acts_the_list_is_empty(http: httpx.Client) -> None:
 
 
 def test_of_several_prompts_the_highest_count() -> None:
-    headers = answer_headers([report(0.1, a=0.5, b=0.0), report(0.9, a=0.25, b=0.0), report(0.3, b=0.125)], "r")
+    headers = answer_headers([report(0.1, a=0.5, b=0.0), report(0.9, a=0.25, b=0.0), report(0.3, b=0.125)])
     assert headers["x-scalpel-harm-potential"] == "toxicity=0.9"
     assert headers["x-scalpel-applied"] == "a=0.5;reason=gate, b=0.125;reason=gate"
 
 
 def test_a_name_cannot_leave_its_place() -> None:
     odd = Report(harm_potential={"Hate, speech=1\r\nx: y": 0.5}, applied={}, plan="0", tokens_steered=0)
-    assert answer_headers([odd], "r")["x-scalpel-harm-potential"] == "hate__speech_1__x__y=0.5"
+    assert answer_headers([odd])["x-scalpel-harm-potential"] == "hate__speech_1__x__y=0.5"
