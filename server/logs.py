@@ -85,14 +85,22 @@ def configure_logging(log_format: Literal["text", "json"], stream: TextIO | None
 
 
 def log_access(record: RequestRecord, *, method: str, path: str, status: int | None, seconds: float) -> None:
-    """The line of a request that is over; `status` is None where the client left before there was one."""
+    """The line of a request that is over.
+
+    Args:
+        record: what was noted of it.
+        method: of HTTP.
+        path: the route's; what the client wrote in its place may hold anything.
+        status: None where the client left before there was one.
+        seconds: since it arrived.
+    """
     quiet = path.startswith(("/health", "/metrics"))
     level = logging.DEBUG if quiet else logging.INFO
     if not access.isEnabledFor(level):
         return
     fields: dict[str, object] = {
         "method": method,
-        "path": path[:200],
+        "path": path,
         "status": status,
         "ms": round(1000 * seconds, 3),
         "prompt_tokens": record.prompt_tokens,
@@ -102,9 +110,8 @@ def log_access(record: RequestRecord, *, method: str, path: str, status: int | N
         "client_request_id": record.client_request_id,
     }
     told = {name: value for name, value in fields.items() if value is not None}
-    # `!r` of the path: it is the client's, and may hold line breaks.
     rest = " ".join(f"{name}={value}" for name, value in told.items() if name not in ("method", "path", "status"))
-    message = f"{method} {fields['path']!r} {status or '-'} {rest}"
+    message = f"{method} {path} {status or '-'} {rest}"
     access.log(level, "%s", message, extra={"fields": told, "request_id": record.request_id})
 
 

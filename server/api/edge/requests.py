@@ -19,6 +19,7 @@ from server.tracing.base import Span, Tracing
 REQUEST_ID = b"x-request-id"
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+NO_ROUTE = "(no route)"
 _ALWAYS = ("/health", "/metrics")
 """Answered while draining, and not waited for."""
 
@@ -52,7 +53,7 @@ class RequestEdge:
         finally:
             self._lifecycle.in_flight -= counts
             seconds = time.perf_counter() - began
-            log_access(record, method=method, path=scope["path"], status=answer.status, seconds=seconds)
+            log_access(record, method=method, path=_route(scope) or NO_ROUTE, status=answer.status, seconds=seconds)
             REQUEST.reset(token)
 
     async def _answer(self, app: ASGIApp, scope: Scope, receive: Receive, answer: _Answer, *, refuse: bool) -> None:
@@ -96,9 +97,15 @@ def _given_id(scope: Scope) -> str | None:
     return found.decode() if found is not None and _ID.fullmatch(found) else None
 
 
+def _route(scope: Scope) -> str | None:
+    """The route's own path, such as /v1/models/{model}: what a client wrote in its place may be anything."""
+    found = getattr(scope.get("route"), "path", None)
+    return found if isinstance(found, str) else None
+
+
 def _note(span: Span, record: RequestRecord, scope: Scope, answer: _Answer) -> None:
     span.set("http.request.method", scope["method"])
-    route = getattr(scope.get("route"), "path", None)
+    route = _route(scope)
     if route is not None:
         span.set("http.route", route)
     if answer.status is not None:

@@ -8,7 +8,6 @@ from server.api.body import read_wire
 from server.api.connection import unless_gone
 from server.api.context import request_context
 from server.api.description import body_of
-from server.api.headers import REQUEST_ID
 from server.api.moderations.answers import ModerationResponse, ModerationResult
 from server.api.moderations.wire import ModerationRequest
 from server.harm.moderation import Moderator
@@ -34,7 +33,6 @@ def moderations_router(moderator: Moderator, body_limit: int) -> APIRouter:
         answer = ModerationResponse(
             id=f"modr-{context.request_id}", model=name, results=[ModerationResult.of(found) for found in potentials]
         )
-        headers = {REQUEST_ID: context.request_id}
-        return Response(answer.model_dump_json(), media_type="application/json", headers=headers)
+        return Response(answer.model_dump_json(), media_type="application/json")
 
     return router

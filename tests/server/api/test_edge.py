@@ -97,13 +97,14 @@ def test_a_line_of_json_for_each_request_and_no_text_of_it() -> None:
         ask(server, headers={"X-Request-Id": "mine"})
         ask(server, stream=True, scalpel={"breakers": {"toxicity": 1.0}})
         ask(server, model="other")
-        httpx.get(f"{server.url}/v1/a%0ab")
+        httpx.get(f"{server.url}/v1/models/a%20secret?key=secret")
+        httpx.get(f"{server.url}/a%20secret")
         httpx.get(f"{server.url}/metrics")
         engine.failure = RuntimeError("in mid-stream")
         failed = ask(server, stream=True)
-        wait_until(lambda: out.getvalue().count('"server.access"') == 5)
+        wait_until(lambda: out.getvalue().count('"server.access"') == 6)
         lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    whole, streamed, refused, missing, broken = [line for line in lines if line["logger"] == "server.access"]
+    whole, streamed, refused, missing, lost, broken = [line for line in lines if line["logger"] == "server.access"]
     assert (whole["status"], whole["method"], whole["path"]) == (200, "POST", "/v1/chat/completions")
     assert (whole["client_request_id"], whole["prompt_tokens"], whole["completion_tokens"]) == ("mine", 9, 9)
     assert whole["ms"] > 0
@@ -111,7 +112,8 @@ def test_a_line_of_json_for_each_request_and_no_text_of_it() -> None:
     assert streamed["completion_tokens"] == 9
     assert streamed["plan"] != whole["plan"]
     assert (refused["status"], "plan" in refused) == (404, False)
-    assert missing["status"] == 404
+    assert (missing["status"], missing["path"]) == (404, "/v1/models/{model:path}")
+    assert (lost["status"], lost["path"]) == (404, "(no route)")
     assert broken["request_id"] == failed.headers["x-request-id"]
     blame = next(line for line in lines if "failed in mid-stream" in line["message"])
     assert blame["request_id"] == broken["request_id"]
@@ -126,7 +128,7 @@ def test_lines_of_text() -> None:
         httpx.get(f"{server.url}/v1/a%0aERROR%20forged")
         wait_until(lambda: out.getvalue().count("server.access") == 2)
     lines = out.getvalue().splitlines()
-    assert any("POST '/v1/chat/completions' 200 ms=" in line and line.endswith(f"[{found}]") for line in lines)
+    assert any("POST /v1/chat/completions 200 ms=" in line and line.endswith(f"[{found}]") for line in lines)
     assert not any(line.startswith("ERROR") for line in lines)
 
 
