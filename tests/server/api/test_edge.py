@@ -197,7 +197,7 @@ def test_a_drain_lets_requests_end_and_turns_new_ones_away(stream: bool) -> None
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
         assert refused.headers["retry-after"] == "1"
         assert refused.headers["connection"] == "close"
-        assert state.lifecycle.in_flight == 1
+        wait_until(lambda: state.lifecycle.in_flight == 1)
         state.generation.interrupt_all(DrainingError("the server stopped"))
         going.join(30)
         error = last_event(answers[0])["error"] if stream else answers[0].json()["error"]
