@@ -77,3 +77,9 @@ def test_a_profile_does_not_stand_in_for_a_model(http: httpx.Client, path: str) 
     for extra, headers in (({"scalpel": {"profile": "strict"}}, {}), ({}, {"X-Scalpel-Profile": "strict"})):
         response = http.post(path, json=ROUTES[path] | {"model": "gpt-4"} | extra, headers=headers)
         assert response.status_code == 404
+
+
+def test_the_header_is_in_the_api_description(http: httpx.Client, path: str) -> None:
+    [header] = http.get("/openapi.json").json()["paths"][path]["post"]["parameters"]
+    assert (header["name"], header["in"], header["required"]) == ("X-Scalpel-Profile", "header", False)
+    assert header["schema"]["enum"] == ["default", "off", "strict"]
