@@ -19,10 +19,10 @@
       x ClassifierRequiredError     policy serves nothing without a harm potential, and there is none
       x AuditFailedError            what has to be audited could not be, and is not done
       x NotReadyError               requests are not served now: a 503
+          x DrainingError               the server is about to stop
       x ClientGoneError             nobody waits for the answer any more
           x SlowClientError             the client takes what is sent to it too slowly
       x RequestTimeoutError         the request took longer than it may
-      x DrainingError               the server is about to stop
 
 Every message names what was found and what was wanted. Which status each one becomes is the business of
 `server.api.errors` alone.
@@ -145,5 +145,8 @@ class RequestTimeoutError(ServerError):
     """The request took longer than `limits.request_seconds`."""
 
 
-class DrainingError(ServerError):
+class DrainingError(NotReadyError):
     """The server is about to stop: it takes no new requests, or its grace for running ones is over."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("draining", message)

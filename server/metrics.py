@@ -37,8 +37,10 @@ class Outcome(StrEnum):
     OVERLOADED = "overloaded"
     FAILED = "failed"
     """Ours."""
+    TIMED_OUT = "timed_out"
+    """It took longer than it may."""
     CANCELLED = "cancelled"
-    """The client went away."""
+    """The client went away, or took too long to read."""
 
 
 class InputHarm(StrEnum):
@@ -65,6 +67,8 @@ class ClassifierFailure(StrEnum):
     TIMEOUT = "timeout"
     INVALID = "invalid"
     """A score that is missing, not a number, or outside [0, 1]."""
+    QUEUE_FULL = "queue_full"
+    """Too many inputs waited."""
 
 
 class Unscored(StrEnum):

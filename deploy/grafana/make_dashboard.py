@@ -149,6 +149,12 @@ PANELS = (
         width=12,
     ),
     Panel(
+        title="Self-test",
+        text="1 for each check that passed or was accepted by name; a server with a 0 serves nothing.",
+        unit="none",
+        queries=(("{{check}}", "min by (check) (scalpel_selftest_ok)"),),
+    ),
+    Panel(
         title="Shadow",
         text="Requests per second in which a bundle in shadow would have acted or refused.",
         unit="reqps",

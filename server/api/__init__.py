@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -15,6 +16,7 @@ from server.api.chat.wire import ChatCompletionRequest
 from server.api.completions.route import completions_router
 from server.api.completions.wire import CompletionRequest
 from server.api.description import DescribedApi
+from server.api.edge.requests import RequestEdge
 from server.api.errors import install_handlers
 from server.api.models import models_router
 from server.api.moderations.route import moderations_router
@@ -40,6 +42,8 @@ def create_app(state: ServerState) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
+            # On a thread: what is left may have to be sent to a collector that does not answer.
+            stack.push_async_callback(asyncio.to_thread, state.tracing.shutdown)
             if state.outputs is not None:
                 await state.outputs.start()
                 stack.push_async_callback(state.outputs.stop)
@@ -52,7 +56,14 @@ def create_app(state: ServerState) -> FastAPI:
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
-    app = DescribedApi(title="SCALPEL", version=installed_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DescribedApi(
+        RequestEdge(state.lifecycle, state.tracing),
+        title="SCALPEL",
+        version=installed_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.bodies = (
         ChatCompletionRequest,
         CompletionRequest,

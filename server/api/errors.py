@@ -23,7 +23,6 @@ from server.errors import (
     BundleRefusedError,
     ClassifierRequiredError,
     ClientGoneError,
-    DrainingError,
     MediaTypeError,
     ModerationFailedError,
     NoClassifierError,
@@ -89,8 +88,6 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
         return ErrorReply(status=499, message=str(error), type="client_closed_request")
     if isinstance(error, RequestTimeoutError):
         return ErrorReply(status=504, message=str(error), type="server_error", code="request_timeout")
-    if isinstance(error, DrainingError):
-        return ErrorReply(status=503, message=str(error), type="server_error", code="draining", headers=_RETRY)
     if isinstance(error, ClassifierRequiredError | ModerationFailedError):
         return ErrorReply(status=503, message=str(error), type="server_error", code=error.code, headers=_RETRY)
     if isinstance(error, AuditFailedError):

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from breakers.plan import Plan
 from breakers.scoring import ScoredReply
 from classifiers.base import Conversation
 from server.deployment import Deployments
@@ -21,18 +22,30 @@ from server.engines.base import (
     SamplingParams,
     TokenPiece,
 )
-from server.errors import ClientGoneError, ContextLengthError, InvalidRequestError, RequestError
+from server.errors import (
+    ClientGoneError,
+    ContextLengthError,
+    InvalidRequestError,
+    RequestError,
+    RequestTimeoutError,
+    ServerError,
+)
 from server.generation.command import ChatPrompt, GenerationCommand, PreparedRequest, ReplyPiece
 from server.generation.context import ReplyClock, RequestContext
 from server.generation.enforcement import Enforcement
+from server.generation.interruption import Interruptions
+from server.generation.limits import NO_LIMITS, GenerationLimits
 from server.generation.merging import merged
+from server.generation.pace import Pace
 from server.generation.prompts import PromptReader
 from server.generation.report import AppliedReport, Report, ShadowReport
 from server.harm.outputs import FinishedReply, OutputScoring
 from server.harm.potential import ClassifierFailedError, HarmPotential
+from server.logs import REQUEST
 from server.metrics import Metrics, Outcome
 from server.policy.planner import Wishes
 from server.policy.profiles import ServedNames, settle_profile
+from server.tracing.base import NO_TRACING, Tracing, spanned
 
 
 class GenerationService:
@@ -48,6 +61,8 @@ class GenerationService:
         classifier: HarmPotential | None,
         outputs: OutputScoring | None,
         enforcement: Enforcement,
+        limits: GenerationLimits = NO_LIMITS,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._engine = engine
         self._prompts = PromptReader(engine)
@@ -57,6 +72,10 @@ class GenerationService:
         self._classifier = classifier
         self._outputs = outputs
         self._enforcement = enforcement
+        self._limits = limits
+        self._tracing = tracing
+        self._running = Interruptions(limits.request_seconds)
+        self._pace = Pace()
 
     async def prepare(self, command: GenerationCommand, context: RequestContext, index: int = 0) -> PreparedRequest:
         """Check, tokenise, classify and plan.
@@ -81,9 +100,13 @@ class GenerationService:
         sampling = self._sampling(command, len(prompt))
         self._enforcement.take_prompt(planner, context, len(prompt))
         conversation = await self._prompts.conversation(command.prompt)
-        potentials = await self._classify(conversation)
-        decision = await self._enforcement.decide(planner, wishes, potentials, context)
+        with spanned(self._tracing, "classify"):
+            potentials = await self._classify(conversation)
+        with spanned(self._tracing, "plan") as span:
+            decision = await self._enforcement.decide(planner, wishes, potentials, context)
+            span.set("scalpel.plan", decision.plan.digest)
         self._metrics.planned(decision.plan)
+        note_prompt(len(prompt), decision.plan)
         request = GenerationRequest(
             request_id=f"{context.request_id}-{index}",
             prompt_token_ids=tuple(prompt),
@@ -107,18 +130,31 @@ class GenerationService:
 
         Raises:
             EngineError: as `Engine.generate`; one failed reply fails the request.
+            ServerError: the time limit is over, or `interrupt_all` was called.
         """
         requests = prepared.requests()
         texts: list[list[str]] = [[] for _ in requests]
         clocks = [ReplyClock() for _ in requests]
         limits = prepared.deployment.planner.policy.rates(prepared.context.caller)
         self._metrics.prompt_taken(prepared.prompt_tokens)
-        async with aclosing(merged([self._engine.generate(request) for request in requests])) as pieces:
-            async for piece in pieces:
-                self._count(piece, prepared.context, clocks[piece.index])
-                self._enforcement.spend(limits, prepared.context, len(piece.chunk.token_ids))
-                texts[piece.index].append(piece.chunk.text)
-                yield piece
+        replies = merged([self._engine.generate(request) for request in requests])
+        record, tokens = REQUEST.get(), 0
+        try:
+            with spanned(self._tracing, "generate") as span:
+                async with aclosing(self._running.guarded(replies, prepared.context.elapsed())) as pieces:
+                    async for piece in pieces:
+                        self._count(piece, prepared.context, clocks[piece.index])
+                        self._enforcement.spend(limits, prepared.context, len(piece.chunk.token_ids))
+                        texts[piece.index].append(piece.chunk.text)
+                        tokens += len(piece.chunk.token_ids)
+                        yield piece
+                span.set("scalpel.completion_tokens", tokens)
+        except EngineOverloadedError as overloaded:
+            overloaded.retry_after_seconds = self._pace.retry_after(self._engine.stats())
+            raise
+        finally:
+            if record is not None:
+                record.completion_tokens += tokens
         for text in texts:
             self._offer(prepared, "".join(text))
 
@@ -145,11 +181,19 @@ class GenerationService:
     def ended(self, context: RequestContext, error: BaseException | None) -> None:
         """Count one request by how it ended; called once for each, also for those refused before `prepare`."""
         self._deployments.release(context.request_id)
-        self._metrics.request_ended(outcome_of(error), context.elapsed())
+        seconds = context.elapsed()
+        if error is None:
+            self._pace.took(seconds)
+        self._metrics.request_ended(outcome_of(error), seconds)
+
+    def interrupt_all(self, error: ServerError) -> None:
+        """End every request that runs with this error."""
+        self._running.interrupt_all(error)
 
     def _sampling(self, command: GenerationCommand, prompt_tokens: int) -> SamplingParams:
         limit = self._engine.info.max_model_len
-        room = limit - prompt_tokens
+        self._limits.check(prompt_tokens=prompt_tokens, max_tokens=command.max_tokens)
+        room = self._limits.reply_room(limit - prompt_tokens)
         # Without a reply, a prompt may fill the context.
         if room < min(1, 1 if command.max_tokens is None else command.max_tokens):
             raise ContextLengthError(
@@ -220,12 +264,22 @@ class GenerationService:
         )
 
 
+def note_prompt(tokens: int, plan: Plan) -> None:
+    """For the request's line in the log."""
+    record = REQUEST.get()
+    if record is not None:
+        record.prompt_tokens += tokens
+        record.plan = plan.digest
+
+
 def outcome_of(error: BaseException | None) -> Outcome:
     """How a request ended, from what it ended with."""
     if error is None:
         return Outcome.COMPLETED
     if isinstance(error, RequestError | RequestRefusedError):
         return Outcome.REFUSED
+    if isinstance(error, RequestTimeoutError):
+        return Outcome.TIMED_OUT
     if isinstance(error, EngineOverloadedError):
         return Outcome.OVERLOADED
     if isinstance(error, ClientGoneError | asyncio.CancelledError | GeneratorExit):

@@ -2,6 +2,11 @@
 
 Nothing here can slow or fail a request: a full queue or a failing scorer is counted and logged, and the reply goes
 unscored.
+
+The harm rate is a ratio of two counters, so what decides whether a reply is counted must not depend on what it says.
+The sample is drawn before anybody has looked at the reply, from a seeded sequence that nothing but the number of
+replies so far moves; a queue that is full drops whatever comes; and a scorer that breaks on one reply costs that
+reply its score, not those beside it.
 """
 
 from __future__ import annotations
@@ -44,7 +49,7 @@ class OutputScoring:
             scorer: called on a thread, with batches.
             metrics: counts scored and harmful replies.
             rate: share of replies to score, in [0, 1].
-            seed: of the sampling.
+            seed: of the sampling: with the same one, the same replies by number are scored.
         """
         self.scorer = scorer
         self._metrics = metrics
@@ -91,10 +96,15 @@ class OutputScoring:
     async def _score(self, batch: Sequence[FinishedReply]) -> None:
         try:
             scores = await asyncio.to_thread(self._checked_scores, [reply.scored for reply in batch])
-        except Exception:  # a scorer that fails costs its scores, never the background task
-            logger.exception("the output scorer %s failed on %d replies", self.scorer.name, len(batch))
-            for _ in batch:
-                self._metrics.output_unscored(Unscored.SCORER_FAILED)
+        except Exception as error:  # a scorer that fails costs its scores, never the background task
+            if len(batch) > 1:
+                kind, name = type(error).__name__, self.scorer.name
+                logger.warning("the output scorer %s failed on %d replies (%s); one by one", name, len(batch), kind)
+                for reply in batch:
+                    await self._score([reply])
+                return
+            logger.exception("the output scorer %s failed on a reply", self.scorer.name)
+            self._metrics.output_unscored(Unscored.SCORER_FAILED)
             return
         for reply, by_behaviour in zip(batch, scores, strict=True):
             self._count(reply, by_behaviour)

@@ -54,7 +54,7 @@ def test_labels_of_the_dashboard_exist() -> None:
         for group in re.findall(r"by \(([a-z, ]+)\)", expression)
         for label in group.split(", ")
     }
-    assert labels <= {"category", "bundle", "reason", "outcome", "kind", "le", "limit", "file"}
+    assert labels <= {"category", "bundle", "reason", "outcome", "kind", "le", "limit", "file", "check"}
 
 
 def test_prometheus_scrapes_the_compose_service() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from breakers.architectures import resolve_sites
 from breakers.bundles import Bundle, load_bundle, save_bundle
+from breakers.errors import SiteError
 from breakers.fingerprint import fingerprint_model
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
 from server.engines.embedded import EmbeddedEngineConfig, load_embedded_engine
 from server.state import ServerState, assemble
-from serving.bundles import three_bundles
+from serving.bundles import three_bundles, with_canaries
 from serving.stubs import StubClassifier
 from serving.tiny_server import tiny_chat_model
 
@@ -23,7 +25,9 @@ def tiny_fingerprint() -> str:
 
 
 def saved(bundle: Bundle, directory: Path) -> Path:
-    """The bundle as a directory."""
+    """The bundle as a directory, with a canary that holds on the model that is served, where it fits that at all."""
+    with suppress(SiteError):
+        (bundle,) = with_canaries([bundle], tiny_chat_model().model)
     save_bundle(bundle.manifest, bundle.interventions, directory, card=f"# {bundle.name}\n")
     return directory
 

@@ -37,12 +37,12 @@ def tiny_chat_model(seed: int = 0) -> LoadedModel:
     return LoadedModel(model=model, tokenizer=tokenizer, model_id="tiny")
 
 
-def tiny_state(**changes: object) -> ServerState:
+def tiny_state(*, slots: int = 4, **changes: object) -> ServerState:
     """The server's parts around it, engine not started."""
     loaded = tiny_chat_model()
     bundles = with_canaries(three_bundles(fingerprint_model(loaded.model)), loaded.model)
     engine = load_embedded_engine(
-        EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=4)
+        EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=slots)
     )
     parts = {"engine": engine, "bundles": bundles, "served_name": "scalpel-demo", "classifier": StubClassifier()}
     return assemble(**(parts | changes))
@@ -51,6 +51,7 @@ def tiny_state(**changes: object) -> ServerState:
 def generation_scoped_state() -> ServerState:
     """The same with one bundle, which acts from `generation_start` on."""
     loaded = tiny_chat_model()
-    bundle = made_up_bundle("toxicity", breaker(), scope="generation", fingerprint=fingerprint_model(loaded.model))
+    made = made_up_bundle("toxicity", breaker(), scope="generation", fingerprint=fingerprint_model(loaded.model))
+    (bundle,) = with_canaries([made], loaded.model)
     engine = load_embedded_engine(EmbeddedEngineConfig(model=loaded, bundles=(bundle.bank_entry(),), slots=4))
     return assemble(engine=engine, bundles=(bundle,), served_name="scalpel-demo", classifier=StubClassifier())

@@ -19,8 +19,11 @@ class AssistantMessage(_Answer):
     """The reply."""
 
     role: Literal["assistant"] = "assistant"
+    """Whose turn it is."""
     content: str
+    """Its text."""
     refusal: None = None
+    """Always null: a reply is never withheld."""
 
 
 class TopLogprob(_Answer):
@@ -29,6 +32,7 @@ class TopLogprob(_Answer):
     token: str
     """Its text, with replacement characters for bytes that are no whole character."""
     logprob: float
+    """Natural logarithm of its probability under the model's own distribution; -9999 for anything lower."""
     bytes: list[int] | None
     """What it adds to the text, in UTF-8; null for a control token, which adds nothing."""
 
@@ -37,35 +41,48 @@ class TokenLogprobs(TopLogprob):
     """A token of the reply."""
 
     top_logprobs: list[TopLogprob]
+    """The likeliest tokens in its place, likeliest first, each with the three fields above."""
 
 
 class ChoiceLogprobs(_Answer):
     """How likely each token of the reply, or of a piece of it, was; the token that ended it included."""
 
     content: list[TokenLogprobs]
+    """Token by token."""
     refusal: None = None
+    """Always null."""
 
 
 class Choice(_Answer):
     """A reply."""
 
     index: int
+    """Which of the `n` replies."""
     message: AssistantMessage
+    """The reply."""
     logprobs: ChoiceLogprobs | None = None
+    """With `logprobs` only."""
     finish_reason: FinishReason
+    """`stop`: an end token or a stop string; `length`: `max_tokens`, or the end of the context."""
 
 
 class ChatCompletion(_Answer):
     """A whole response."""
 
     id: str
+    """`chatcmpl-` and the request's id."""
     object: Literal["chat.completion"] = "chat.completion"
+    """What this is."""
     created: int
     """Seconds since the epoch."""
     model: str
+    """As the request named it."""
     choices: tuple[Choice, ...]
+    """The replies."""
     usage: Usage
+    """Tokens."""
     scalpel: Report
+    """What was read in the input and applied in the model."""
 
 
 class _Sparse(_Answer):
@@ -80,27 +97,39 @@ class Delta(_Sparse):
     """What is new."""
 
     role: Literal["assistant"] | None = None
+    """In a reply's first event."""
     content: str | None = None
+    """More of its text."""
 
 
 class ChunkChoice(_Answer):
     """A piece of a reply."""
 
     index: int
+    """Which of the `n` replies."""
     delta: Delta
+    """What is new; empty in a reply's last event."""
     logprobs: ChoiceLogprobs | None = None
+    """Of the new tokens, sometimes before their text."""
     finish_reason: FinishReason | None = None
+    """In a reply's last event."""
 
 
 class ChatCompletionChunk(_Sparse):
     """One event of a stream; `scalpel` is in the first and the last that carry a choice."""
 
     id: str
+    """The same in all events."""
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    """What this is."""
     created: int
+    """Seconds since the epoch."""
     model: str
+    """As the request named it."""
     choices: tuple[ChunkChoice]
+    """One piece of one reply."""
     scalpel: Report | None = None
+    """In the first event of all and the last."""
 
 
 class UsageChunk(_Answer):

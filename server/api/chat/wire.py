@@ -26,16 +26,18 @@ class TextPart(Wire):
     """A piece of a message's content."""
 
     type: Literal["text"]
+    """No other kind is served."""
     text: str
+    """The text."""
 
 
 class Message(Wire):
     """One turn."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    """`developer` is read as `system`."""
+    """Whose turn it is; `developer` is read as `system`."""
     content: Annotated[list[TextPart], BeforeValidator(_parts, json_schema_input_type=str | list[TextPart])]
-    """Parts are joined."""
+    """The text; parts are joined."""
     name: WithoutEffect = None
     refusal: Annotated[Any, only()] = None
     annotations: Annotated[Any, only([])] = None

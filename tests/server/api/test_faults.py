@@ -6,7 +6,9 @@ import http.client
 import json
 import math
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from serving.live import live, stub_state, wait_until
 from serving.stubs import StubClassifier, StubEngine, StubScorer
 
+from classifiers.base import Conversation
 from server.engines.base import (
     EngineOverloadedError,
     EngineUnavailableError,
@@ -161,3 +164,82 @@ def test_a_client_that_leaves_within_its_body_is_cancelled(faulty: Faulty) -> No
         head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         connection.sendall(f"{head}Content-Length: 500\r\n\r\n{{".encode())
     wait_until(lambda: faulty.count("scalpel_requests_total", outcome="cancelled") == 1)
+
+
+class Fragile(StubClassifier):
+    """Holds its first call, then raises on one input and is not a number on another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.entered, self.released = threading.Event(), threading.Event()
+
+    def score(self, conversations: Sequence[Conversation]) -> list[dict[str, float]]:
+        self.sizes.append(len(conversations))
+        self.entered.set()
+        assert self.released.wait(30)
+        texts = [conversation[-1]["content"] for conversation in conversations]
+        if "poison" in texts:
+            raise RuntimeError("cannot read this")
+        scores = super().score(conversations)
+        return [s | {"toxicity": math.nan} if text == "nan" else s for text, s in zip(texts, scores, strict=True)]
+
+
+def test_in_one_call_of_the_classifier_each_gets_full_strength_or_its_own() -> None:
+    engine, classifier = StubEngine(bundles=("toxicity", "gender_bias", "myth_mask")), Fragile()
+    texts = ["poison", "nan", "toxicity", "hello", "hello", "hello"]
+    state = stub_state(engine=engine, classifier=classifier, classifier_timeout_seconds=30.0)
+    with live(state) as server, ThreadPoolExecutor(8) as pool:
+
+        def strength_of(text: str) -> tuple[float, str]:
+            body = BODY | {"messages": [{"role": "user", "content": text}]}
+            report = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).json()["scalpel"]
+            return report["applied"]["toxicity"]["strength"], report["applied"]["toxicity"]["reason"]
+
+        first = pool.submit(strength_of, "hello")
+        assert classifier.entered.wait(30)
+        asked = [pool.submit(strength_of, text) for text in texts]
+        wait_until(lambda: len(state.classifier._waiting) == len(texts))
+        classifier.released.set()
+        found = [future.result() for future in (first, *asked)]
+    assert classifier.sizes == [1, 6, 1, 1, 1, 1, 1, 1]
+    assert found[1] == found[2] == (1.0, "classifier_failed")
+    assert found[3] == (1.0, "gate")
+    assert [strength for strength, _ in (found[0], *found[4:])] == [0.0] * 4
+    assert all(reason == "gate" for _, reason in (found[0], *found[4:]))
+    reasons = [state.metrics.registry.get_sample_value(FAILURES, {"reason": r}) for r in ("error", "invalid")]
+    assert reasons == [1, 1]
+
+
+FAILURES = "scalpel_classifier_failures_total"
+
+
+def test_a_call_that_stalls_gives_everybody_in_it_full_strength() -> None:
+    engine, classifier = StubEngine(bundles=("toxicity", "gender_bias", "myth_mask")), Fragile()
+    state = stub_state(engine=engine, classifier=classifier, classifier_timeout_seconds=0.3)
+    with live(state) as server, ThreadPoolExecutor(6) as pool:
+
+        def ask(text: str) -> None:
+            body = BODY | {"messages": [{"role": "user", "content": text}]}
+            assert httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).status_code == 200
+
+        list(pool.map(ask, ["hello"] * 6))
+        classifier.released.set()
+    plans = [request.plan.strengths() for request in engine.requests]
+    assert plans == [{"toxicity": 1.0, "gender_bias": 1.0}] * 6
+    assert state.metrics.registry.get_sample_value(FAILURES, {"reason": "timeout"}) == 6
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_reply_that_was_cut_off_is_not_scored(faulty: Faulty, stream: bool) -> None:
+    faulty.engine.endless = True
+    if stream:
+        with faulty.http.stream("POST", "/v1/chat/completions", json=BODY | {"stream": True}) as response:
+            next(response.iter_lines())
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            faulty.http.post("/v1/chat/completions", json=BODY, timeout=0.3)
+    wait_until(lambda: faulty.count("scalpel_requests_total", outcome="cancelled") == 1)
+    faulty.engine.endless = False
+    faulty.ask()
+    wait_until(lambda: len(faulty.scorer.seen) == 1)

@@ -118,9 +118,7 @@ async def test_one_bit_of_noise_in_deterministic_mode(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("deterministic", [False, True])
 async def test_a_prefix_cache_that_forgets_strengths(monkeypatch: pytest.MonkeyPatch, deterministic: bool) -> None:
     bundles = contract_bundles(TYPE)
-    monkeypatch.setattr(
-        sequence_module, "kv_identity", lambda _plan, _scopes, _start: KvIdentity(strengths=(), end=None)
-    )
+    monkeypatch.setattr(sequence_module, "kv_identity", lambda *_: KvIdentity(strengths=(), end=None))
     assert await failures(build(bundles, deterministic=deterministic), bundles) == [PREFIX]
 
 
@@ -128,7 +126,7 @@ async def test_a_prefix_cache_that_shares_what_generation_bundles_steered(monkey
     """They act from within the prompt on here, so that whole blocks are at stake."""
     bundles = [replace(entry, scope=Scope.ALL) for entry in contract_bundles(TYPE) if entry.name == "steer"]
     monkeypatch.setattr(
-        sequence_module, "kv_identity", lambda _plan, _scopes, start: KvIdentity(strengths=(), end=start)
+        sequence_module, "kv_identity", lambda _plan, _scopes, start, _bank: KvIdentity(strengths=(), end=start)
     )
     assert await failures(build(bundles), bundles) == [PREFIX]
 

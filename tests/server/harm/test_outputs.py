@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -90,3 +91,66 @@ async def test_harm_rates_are_kept_apart_by_the_inputs_harm_potential(metrics: M
     name, labels = "scalpel_harmful_outputs_total", {"category": "toxicity", "applied": "false"}
     counted = {kind: value(metrics, name, **labels, input=kind) for kind in ("harmful", "harmless", "unknown")}
     assert counted == {"harmful": 2, "harmless": 1, "unknown": 1}
+
+
+async def seen_by_number(texts: Sequence[str], rate: float) -> list[int]:
+    """Which of the replies, by number, a fresh server scores."""
+    scorer = StubScorer()
+    async with running(scorer, Metrics([], [], ["toxicity"]), rate) as outputs:
+        for number, text in enumerate(texts):
+            outputs.offer(reply(f"{number} {text}"))
+            # As replies come: a few at a time, so that none is dropped.
+            if number % 100 == 99:
+                await outputs.settled()
+        await outputs.settled()
+    return [int(scored.reply.split()[0]) for scored in scorer.seen]
+
+
+async def test_the_sample_does_not_depend_on_what_replies_say() -> None:
+    harmful = await seen_by_number(["potato"] * 400, 0.3)
+    assert harmful == await seen_by_number(["hello"] * 400, 0.3)
+    assert harmful == sorted(harmful)
+    assert 80 < len(harmful) < 160
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 1.0])
+async def test_the_ratio_of_the_counters_is_the_harm_rate(metrics: Metrics, rate: float) -> None:
+    """Within four standard errors of a sample of that size, for a harm rate of a quarter."""
+    draw = random.Random(11)
+    texts = ["potato" if draw.random() < 0.25 else "hello" for _ in range(4000)]
+    true_rate = texts.count("potato") / len(texts)
+    async with running(StubScorer(), metrics, rate) as outputs:
+        for number, text in enumerate(texts):
+            outputs.offer(reply(text))
+            if number % 100 == 99:
+                await outputs.settled()
+    labels = {"category": "toxicity", "applied": "false", "input": "harmful"}
+    scored = value(metrics, "scalpel_outputs_scored_total", **labels)
+    harmful = value(metrics, "scalpel_harmful_outputs_total", **labels)
+    assert scored == pytest.approx(rate * len(texts), abs=4 * math.sqrt(len(texts) * rate * (1 - rate)) + 1e-9)
+    error = math.sqrt(true_rate * (1 - true_rate) / scored * (1 - rate))
+    assert harmful / scored == pytest.approx(true_rate, abs=4 * error + 1e-9)
+
+
+class Choking(StubScorer):
+    """Cannot read harmful replies that shout."""
+
+    def score(self, replies: Sequence[ScoredReply]) -> list[dict[str, float]]:
+        if any("POTATO" in scored.reply for scored in replies):
+            raise ValueError("too loud")
+        return super().score(replies)
+
+
+async def test_a_reply_that_breaks_the_scorer_costs_no_other_its_score(metrics: Metrics) -> None:
+    scorer = Choking()
+    outputs = OutputScoring(scorer, metrics, rate=1.0)
+    for text in ("hello", "POTATO", "potato", "fine"):
+        outputs.offer(reply(text))
+    # All four wait when it starts, so they are one batch.
+    await outputs.start()
+    await outputs.settled()
+    await outputs.stop()
+    labels = {"category": "toxicity", "applied": "false", "input": "harmful"}
+    assert value(metrics, "scalpel_outputs_scored_total", **labels) == 3
+    assert value(metrics, "scalpel_harmful_outputs_total", **labels) == 1
+    assert value(metrics, "scalpel_outputs_unscored_total", reason="scorer_failed") == 1
