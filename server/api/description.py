@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from server.api.edge.requests import RequestEdge
-
 from server.policy.profiles import HEADER, Profile
 
 _COMPONENT = "#/components/schemas/{model}"
