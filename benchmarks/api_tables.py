@@ -18,6 +18,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from server.api.chat import answers as chat
+from server.api.chat.structure import JsonSchemaFormat, ResponseFormat
+from server.api.chat.tools import WireCall, WireCalled, WireFunction, WireTool
 from server.api.chat.wire import ChatCompletionRequest, Message, TextPart
 from server.api.completions import answers as completions
 from server.api.completions.wire import CompletionRequest
@@ -37,9 +39,20 @@ WIRES: Mapping[str, type[Any]] = {
     "api.chat.request": ChatCompletionRequest,
     "api.chat.message": Message,
     "api.chat.part": TextPart,
+    "api.chat.call": WireCall,
+    "api.chat.called": WireCalled,
+    "api.chat.response_format": ResponseFormat,
+    "api.chat.json_schema": JsonSchemaFormat,
+    "api.chat.tool": WireTool,
+    "api.chat.function": WireFunction,
     "api.chat.answer": chat.ChatCompletion,
     "api.chat.choice": chat.Choice,
-    "api.chat.reply": chat.AssistantMessage,
+    "api.chat.reply": chat.CallingMessage,
+    "api.chat.reply_call": chat.ToolCall,
+    "api.chat.reply_called": chat.CalledFunction,
+    "api.chat.delta": chat.Delta,
+    "api.chat.delta_call": chat.ToolCallDelta,
+    "api.chat.delta_function": chat.FunctionDelta,
     "api.chat.logprobs": chat.TokenLogprobs,
     "api.chat.chunk": chat.ChatCompletionChunk,
     "api.chat.chunk_choice": chat.ChunkChoice,

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from server.engines.grammars import Grammar
 from server.engines.limits import BIAS_LIMIT, PENALTY_LIMIT, REPETITION_LEAST, REPETITION_MOST
 from server.generation.command import REPLIES_LIMIT, SEED_LIMIT, GenerationCommand, Prompt
 from server.policy.planner import Toggle
@@ -241,6 +242,7 @@ class SamplingWire(Wire):
         top_logprobs: int,
         prompt_logprobs: int | None = None,
         generation_start: int | None = None,
+        grammar: Grammar | None = None,
     ) -> GenerationCommand:
         """What is asked for one prompt, without wire details."""
         options = self.scalpel or ScalpelOptions()
@@ -265,6 +267,7 @@ class SamplingWire(Wire):
             logprobs=logprobs,
             top_logprobs=top_logprobs,
             prompt_logprobs=prompt_logprobs,
+            grammar=grammar,
             toggles=dict(options.breakers),
             profile=options.profile,
             user=self.user if isinstance(self.user, str) else None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from breakers.plan import Plan
@@ -99,9 +99,9 @@ class GenerationService:
         prompt = await self._prompts.token_ids(command.prompt)
         sampling = self._sampling(command, len(prompt))
         self._enforcement.take_prompt(planner, context, len(prompt))
-        conversation = await self._prompts.conversation(command.prompt)
+        conversations = await self._prompts.conversations(command.prompt, command.grammar)
         with spanned(self._tracing, "classify"):
-            potentials = await self._classify(conversation)
+            potentials = await self._classify(conversations)
         with spanned(self._tracing, "plan") as span:
             decision = await self._enforcement.decide(planner, wishes, potentials, context)
             span.set("scalpel.plan", decision.plan.digest)
@@ -119,7 +119,7 @@ class GenerationService:
             context=context,
             command=command,
             request=request,
-            conversation=conversation,
+            conversation=conversations[0],
             deployment=deployment,
             harm_potential=potentials or {},
             shadow=decision.shadow,
@@ -231,17 +231,20 @@ class GenerationService:
             seed=command.seed,
             top_logprobs=command.top_logprobs,
             prompt_logprobs=command.prompt_logprobs,
+            grammar=command.grammar,
         )
 
-    async def _classify(self, conversation: Conversation) -> dict[str, float] | None:
+    async def _classify(self, conversations: Sequence[Conversation]) -> dict[str, float] | None:
+        """The highest harm potential of each category; None where the classifier failed on any conversation."""
         if self._classifier is None:
             return {}
         began = time.perf_counter()
         try:
-            potentials = await self._classifier.score(conversation)
+            scores = [await self._classifier.score(conversation) for conversation in conversations]
         except ClassifierFailedError as failure:
             self._metrics.classifier_failed(failure.reason)
             return None
+        potentials = {category: max(score[category] for score in scores) for category in scores[0]}
         self._metrics.classified(potentials, time.perf_counter() - began)
         return potentials
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -15,15 +15,42 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class CalledFunction(_Answer):
+    """What is called."""
+
+    name: str
+    """Of one of the `tools`."""
+    arguments: str
+    """JSON, valid under the function's schema where the reply was not cut short."""
+
+
+class ToolCall(_Answer):
+    """A call in a reply."""
+
+    id: str
+    """Which the result's message has to name."""
+    type: Literal["function"] = "function"
+    """There is no other."""
+    function: CalledFunction
+    """What is called, and with what."""
+
+
 class AssistantMessage(_Answer):
     """The reply."""
 
     role: Literal["assistant"] = "assistant"
     """Whose turn it is."""
-    content: str
-    """Its text."""
+    content: str | None
+    """Its text; null where there are calls and no text."""
     refusal: None = None
     """Always null: a reply is never withheld."""
+
+
+class CallingMessage(AssistantMessage):
+    """A reply with calls."""
+
+    tool_calls: tuple[ToolCall, ...]
+    """In order; not there where there are none."""
 
 
 class TopLogprob(_Answer):
@@ -53,17 +80,22 @@ class ChoiceLogprobs(_Answer):
     """Always null."""
 
 
+ChoiceFinish: TypeAlias = FinishReason | Literal["tool_calls"]
+"""Why a reply ended; `tool_calls`: it ended by itself, with a call."""
+
+
 class Choice(_Answer):
     """A reply."""
 
     index: int
     """Which of the `n` replies."""
-    message: AssistantMessage
+    message: CallingMessage | AssistantMessage
     """The reply."""
     logprobs: ChoiceLogprobs | None = None
     """With `logprobs` only."""
-    finish_reason: FinishReason
-    """`stop`: an end token or a stop string; `length`: `max_tokens`, or the end of the context."""
+    finish_reason: ChoiceFinish
+    """`stop`: an end token or a stop string; `length`: `max_tokens`, or the end of the context; `tool_calls`: an end
+    token behind a call."""
 
 
 class ChatCompletion(_Answer):
@@ -93,6 +125,28 @@ class _Sparse(_Answer):
         return {name: value for name, value in serialise(self).items() if value is not None}
 
 
+class FunctionDelta(_Sparse):
+    """A name at the beginning of a call, then pieces of its arguments."""
+
+    name: str | None = None
+    """In a call's first delta."""
+    arguments: str
+    """More of the JSON."""
+
+
+class ToolCallDelta(_Sparse):
+    """What is new of a call."""
+
+    index: int
+    """Of the call in the reply."""
+    id: str | None = None
+    """In a call's first delta."""
+    type: Literal["function"] | None = None
+    """In a call's first delta."""
+    function: FunctionDelta
+    """What is new of it."""
+
+
 class Delta(_Sparse):
     """What is new."""
 
@@ -100,6 +154,8 @@ class Delta(_Sparse):
     """In a reply's first event."""
     content: str | None = None
     """More of its text."""
+    tool_calls: tuple[ToolCallDelta] | None = None
+    """A call that begins, or more of its arguments."""
 
 
 class ChunkChoice(_Answer):
@@ -111,7 +167,7 @@ class ChunkChoice(_Answer):
     """What is new; empty in a reply's last event."""
     logprobs: ChoiceLogprobs | None = None
     """Of the new tokens, sometimes before their text."""
-    finish_reason: FinishReason | None = None
+    finish_reason: ChoiceFinish | None = None
     """In a reply's last event."""
 
 
