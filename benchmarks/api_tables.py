@@ -70,6 +70,7 @@ WIRES: Mapping[str, type[Any]] = {
     "api.responses.message": responses_wire.InputMessage,
     "api.responses.part": responses_wire.InputPart,
     "api.responses.text": responses_wire.TextOptions,
+    "api.responses.text_format": responses_wire.TextFormat,
     "api.responses.answer": responses.ResponseObject,
     "api.responses.output": responses.OutputMessage,
     "api.responses.output_text": responses.OutputText,
