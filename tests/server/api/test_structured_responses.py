@@ -50,7 +50,7 @@ def test_parse_gives_a_model_of_pydantic(client: openai.OpenAI, seed: int) -> No
     assert (response.text.format.type, response.text.format.name) == ("json_schema", "Order")
 
 
-def test_the_stream_helper_parses_too(client: openai.OpenAI) -> None:
+def test_the_stream_method_parses_too(client: openai.OpenAI) -> None:
     with client.responses.stream(**seeded(1), text_format=Order) as stream:
         assert isinstance(stream.get_final_response().output_parsed, Order)
 
