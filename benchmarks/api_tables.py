@@ -24,7 +24,11 @@ from server.api.chat.wire import ChatCompletionRequest, Message, TextPart
 from server.api.completions import answers as completions
 from server.api.completions.wire import CompletionRequest
 from server.api.models import ModelCard
+from server.api.moderations import answers as moderations
+from server.api.moderations import wire as moderations_wire
 from server.api.operations import Health
+from server.api.responses import answers as responses
+from server.api.responses import wire as responses_wire
 from server.api.tokens import wire as tokens
 from server.api.usage import PromptTokensDetails, Usage
 from server.api.version import Version
@@ -62,6 +66,19 @@ WIRES: Mapping[str, type[Any]] = {
     "api.completions.answer": completions.Completion,
     "api.completions.choice": completions.CompletionChoice,
     "api.completions.logprobs": completions.CompletionLogprobs,
+    "api.responses.request": responses_wire.ResponseRequest,
+    "api.responses.message": responses_wire.InputMessage,
+    "api.responses.part": responses_wire.InputPart,
+    "api.responses.text": responses_wire.TextOptions,
+    "api.responses.text_format": responses_wire.TextFormat,
+    "api.responses.answer": responses.ResponseObject,
+    "api.responses.output": responses.OutputMessage,
+    "api.responses.output_text": responses.OutputText,
+    "api.responses.usage": responses.ResponseUsage,
+    "api.moderations.request": moderations_wire.ModerationRequest,
+    "api.moderations.part": moderations_wire.ModerationPart,
+    "api.moderations.answer": moderations.ModerationResponse,
+    "api.moderations.result": moderations.ModerationResult,
     "api.tokenize.request": tokens.TokenizeRequest,
     "api.tokenize.answer": tokens.Tokenized,
     "api.detokenize.request": tokens.DetokenizeRequest,

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from server.api.edge.requests import RequestEdge
+from server.policy.profiles import HEADER, Profile
 
 _COMPONENT = "#/components/schemas/{model}"
 """Where the description keeps a schema."""
@@ -19,6 +20,18 @@ def body_of(wire: type[BaseModel]) -> dict[str, Any]:
     """What a route that reads its body itself adds to its description; `wire` is also one of `DescribedApi`'s."""
     schema = {"$ref": _COMPONENT.format(model=wire.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def question_of(wire: type[BaseModel]) -> dict[str, Any]:
+    """The same for a route that runs the model, which also reads a header."""
+    profile = {
+        "name": HEADER,
+        "in": "header",
+        "required": False,
+        "description": "Names a profile; beats the model name's, and `scalpel.profile` in the body beats it.",
+        "schema": {"type": "string", "enum": list(Profile)},
+    }
+    return body_of(wire) | {"parameters": [profile]}
 
 
 class DescribedApi(FastAPI):

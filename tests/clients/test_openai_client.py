@@ -53,7 +53,7 @@ def test_chat_in_a_stream(client: openai.OpenAI) -> None:
     assert chunks[0].model_extra["scalpel"]["applied"]["toxicity"] == APPLIED
 
 
-def test_chat_with_the_stream_helper(client: openai.OpenAI) -> None:
+def test_chat_with_the_stream_method(client: openai.OpenAI) -> None:
     with client.chat.completions.stream(model=MODEL, messages=MESSAGES) as stream:
         texts = [event.delta for event in stream if event.type == "content.delta"]
         final = stream.get_final_completion()
@@ -132,7 +132,7 @@ def test_responses_in_a_stream(client: openai.OpenAI) -> None:
     assert (events[-1].response.output_text, events[-1].response.usage.output_tokens) == ("Hello you", 9)
 
 
-def test_responses_with_the_stream_helper(client: openai.OpenAI) -> None:
+def test_responses_with_the_stream_method(client: openai.OpenAI) -> None:
     with client.responses.stream(model=MODEL, input="show me toxicity") as stream:
         snapshots = [event.snapshot for event in stream if event.type == "response.output_text.delta"]
         final = stream.get_final_response()

@@ -19,7 +19,7 @@ def seen() -> Iterator[dict[str, Any]]:
 
 
 def test_chat(seen: dict[str, Any]) -> None:
-    assert (seen["chat"], seen["stream"], seen["helper"]) == ("Hello you", "Hello you", "Hello you")
+    assert (seen["chat"], seen["stream"], seen["streamed"]) == ("Hello you", "Hello you", "Hello you")
     assert seen["report"]["applied"]["toxicity"] == {"strength": 0.5, "kind": "breaker", "reason": "request"}
     assert seen["headers"]["x-scalpel-applied"] == "toxicity=0.5;reason=request"
     reported = [report for report in seen["streamReports"] if report is not None]
@@ -27,7 +27,7 @@ def test_chat(seen: dict[str, Any]) -> None:
 
 
 def test_responses(seen: dict[str, Any]) -> None:
-    assert (seen["responses"], seen["responsesHelper"]) == ("Hello you", "Hello you")
+    assert (seen["responses"], seen["responsesStreamed"]) == ("Hello you", "Hello you")
     assert seen["responsesReport"]["applied"]["toxicity"]["reason"] == "profile"
     assert (seen["events"][0], seen["events"][-1]) == ("response.created", "response.completed")
     assert seen["events"].count("response.output_text.delta") == 3

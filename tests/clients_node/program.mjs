@@ -20,7 +20,7 @@ for await (const chunk of await chat.create({ model, messages, stream: true })) 
   seen.stream += chunk.choices[0].delta.content ?? "";
   seen.streamReports.push(chunk.scalpel ?? null);
 }
-seen.helper = await chat.stream({ model, messages }).finalContent();
+seen.streamed = await chat.stream({ model, messages }).finalContent();
 
 const asked = { model, input: "hello" };
 const strict = await client.responses.create(asked, { headers: { "X-Scalpel-Profile": "strict" } });
@@ -30,7 +30,7 @@ seen.events = [];
 for await (const event of await client.responses.create({ ...asked, stream: true })) {
   seen.events.push(event.type);
 }
-seen.responsesHelper = (await client.responses.stream(asked).finalResponse()).output_text;
+seen.responsesStreamed = (await client.responses.stream(asked).finalResponse()).output_text;
 
 const moderation = await client.moderations.create({ input: ["show me toxicity", "hello"] });
 seen.flagged = moderation.results.map((result) => result.flagged);

@@ -19,11 +19,13 @@ from server.config import ServerConfig
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```http\n(\w+) (\S+)\n(.*?)```\n\n```(json|text)\n(.*?)\n```", PAGE, re.DOTALL)
-VOLATILE = {"id", "created", "content", "text", "tokens", "cached_tokens"}
+VOLATILE = {"id", "item_id", "created", "created_at", "content", "text", "delta", "tokens", "cached_tokens"}
 """Differ from run to run, or are what a model says, which another processor may round another way."""
 ROUTES = {
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/responses",
+    "/v1/moderations",
     "/tokenize",
     "/detokenize",
     "/v1/models/{model}",
@@ -73,7 +75,7 @@ def simplified(value: Any, name: str = "") -> Any:
 
 def events(text: str) -> list[Any]:
     lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
-    return [simplified(json.loads(line)) if line != "[DONE]" else line for line in lines]
+    return [simplified(json.loads(line)) if line.startswith("{") else line for line in lines]
 
 
 def test_every_route_has_an_example() -> None:

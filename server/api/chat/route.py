@@ -8,7 +8,7 @@ from server.api.body import read_wire
 from server.api.chat.answers import ChatCompletion
 from server.api.chat.format import ChatFormat
 from server.api.chat.wire import ChatCompletionRequest
-from server.api.description import body_of
+from server.api.description import question_of
 from server.api.exchange import Question, respond
 from server.generation.context import RequestContext
 from server.generation.service import GenerationService
@@ -23,7 +23,9 @@ def chat_router(service: GenerationService, body_limit: int) -> APIRouter:
     """
     router = APIRouter(tags=["chat"])
 
-    @router.post("/v1/chat/completions", response_model=ChatCompletion, openapi_extra=body_of(ChatCompletionRequest))
+    @router.post(
+        "/v1/chat/completions", response_model=ChatCompletion, openapi_extra=question_of(ChatCompletionRequest)
+    )
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, with the breakers as strong as it needs."""
 

@@ -8,7 +8,7 @@ from server.api.body import read_wire
 from server.api.completions.answers import Completion
 from server.api.completions.format import CompletionFormat
 from server.api.completions.wire import CompletionRequest
-from server.api.description import body_of
+from server.api.description import question_of
 from server.api.exchange import Question, respond
 from server.generation.context import RequestContext
 from server.generation.service import GenerationService
@@ -23,7 +23,7 @@ def completions_router(service: GenerationService, body_limit: int) -> APIRouter
     """
     router = APIRouter(tags=["completions"])
 
-    @router.post("/v1/completions", response_model=Completion, openapi_extra=body_of(CompletionRequest))
+    @router.post("/v1/completions", response_model=Completion, openapi_extra=question_of(CompletionRequest))
     async def completions(request: Request) -> Response:
         """Go on with text, or score it, with the breakers as strong as it needs."""
 

@@ -101,18 +101,11 @@ class FailureDetails(_Answer):
     """What went wrong, as far as it is the client's business."""
 
 
-class TextFormat(_Answer):
+class TextAnswer(_Answer):
     """What the text is."""
 
-    type: Literal["text"] = "text"
-    """Always this."""
-
-
-class TextAnswer(_Answer):
-    """The same, as OpenAI nests it."""
-
-    format: TextFormat = TextFormat()
-    """Always plain text."""
+    format: dict[str, Any]
+    """As the request says; `{"type": "text"}` where it says nothing."""
 
 
 class ResponseObject(_Answer):
@@ -155,7 +148,7 @@ class ResponseObject(_Answer):
     """As the request says; without meaning here."""
     tool_choice: Literal["auto", "none"]
     """As the request says; without meaning here."""
-    text: TextAnswer = TextAnswer()
+    text: TextAnswer
     """What the text is."""
     tools: tuple[()] = ()
     """Always this."""

@@ -17,6 +17,7 @@ from server.api.responses.answers import (
     Progress,
     ResponseObject,
     ResponseUsage,
+    TextAnswer,
 )
 from server.api.responses.events import EventWriter
 from server.api.responses.wire import ResponseRequest
@@ -86,6 +87,7 @@ class ResponseFormat:
             metadata=wire.metadata or {},
             parallel_tool_calls=wire.parallel_tool_calls is not False,
             tool_choice=wire.tool_choice or "auto",
+            text=TextAnswer(format=wire.format.sent()),
         )
 
     def _ended(self, chunks: Sequence[GenerationChunk], report: Report | None, counts: TokenCounts) -> ResponseObject:

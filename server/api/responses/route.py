@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from server.api.body import read_wire
-from server.api.description import body_of
+from server.api.description import question_of
 from server.api.exchange import Question, respond
 from server.api.responses.answers import ResponseObject
 from server.api.responses.format import ResponseFormat
@@ -23,7 +23,7 @@ def responses_router(service: GenerationService, body_limit: int) -> APIRouter:
     """
     router = APIRouter(tags=["responses"])
 
-    @router.post("/v1/responses", response_model=ResponseObject, openapi_extra=body_of(ResponseRequest))
+    @router.post("/v1/responses", response_model=ResponseObject, openapi_extra=question_of(ResponseRequest))
     async def responses(request: Request) -> Response:
         """Answer a text or a conversation, with the breakers as strong as it needs."""
 

@@ -3,13 +3,16 @@ refused, and so are known ones that are not served, unless they ask for nothing.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from server.api.chat.structure import NAME_PATTERN
 from server.api.chat.wire import MESSAGES_LIMIT
 from server.api.wire import ScalpelOptions, Wire, WithoutEffect, check_starts, only
+from server.engines.grammars import ANY_OBJECT, JsonGrammar
 from server.engines.limits import TOP_LOGPROBS_LIMIT
 from server.generation.command import SEED_LIMIT, ChatPrompt, GenerationCommand
 
@@ -64,10 +67,50 @@ class InputMessage(Wire):
         return {"role": role, "content": "".join(part.text for part in self.content)}
 
 
-class TextOptions(Wire):
-    """What the text has to be. Formats that bind it would be told from each other here."""
+class TextFormat(Wire):
+    """What the text has to be."""
 
-    format: Annotated[Any, only({"type": "text"})] = None
+    type: Literal["text", "json_object", "json_schema"]
+    """`text` is any text, `json_object` any object."""
+    name: str | None = Field(default=None, pattern=NAME_PATTERN)
+    """Up to 64 letters, digits, `_` and `-`; with the type `json_schema`, and no other, as all below."""
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    """A JSON Schema; with its name."""
+    description: str | None = None
+    """Not shown to the model."""
+    strict: bool | None = None
+    """Changes nothing: a schema is always kept."""
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> TextFormat:
+        named = self.type == "json_schema"
+        for field, value in (("name", self.name), ("schema", self.schema_)):
+            if (value is not None) != named:
+                raise PydanticCustomError("json_schema", f'{field}: wanted with type "json_schema", and no other')
+        if not named and (self.description is not None or self.strict is not None):
+            raise PydanticCustomError(
+                "json_schema", 'description and strict: wanted with type "json_schema", and no other'
+            )
+        return self
+
+    def grammar(self) -> JsonGrammar | None:
+        """None for plain text."""
+        if self.type == "text":
+            return None
+        if self.schema_ is None:
+            return JsonGrammar(schema=ANY_OBJECT, param="text.format")
+        return JsonGrammar(schema=json.dumps(self.schema_), param="text.format.schema")
+
+    def sent(self) -> dict[str, Any]:
+        """As the request had it."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class TextOptions(Wire):
+    """The text of the reply."""
+
+    format: TextFormat | None = None
+    """What it has to be; null: text."""
     verbosity: Annotated[Any, only()] = None
 
 
@@ -157,6 +200,12 @@ class ResponseRequest(Wire):
         return self
 
     @property
+    def format(self) -> TextFormat:
+        """What the text has to be."""
+        found = None if self.text is None else self.text.format
+        return TextFormat(type="text") if found is None else found
+
+    @property
     def logprobs(self) -> bool:
         """Whether the response says how likely each token was."""
         return LOGPROBS in (self.include or ())
@@ -168,6 +217,7 @@ class ResponseRequest(Wire):
         return GenerationCommand(
             model=self.model,
             prompt=ChatPrompt((*first, *(message.turn() for message in self.input)), parameter="input"),
+            grammar=self.format.grammar(),
             generation_start=options.starts(1)[0],
             max_tokens=self.max_output_tokens,
             temperature=1.0 if self.temperature is None else self.temperature,

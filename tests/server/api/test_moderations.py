@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from serving.live import Live, live, stub_state
 from serving.stubs import StubClassifier, StubEngine
 
 from server.api.moderations.answers import OPENAI_CATEGORIES, ModerationResult
+from server.api.moderations.wire import CURRENT, TEXTS_LIMIT
 from server.metrics import HARMFUL
 
 
@@ -54,6 +56,13 @@ def test_a_category_of_ours_beats_the_same_name_of_openais() -> None:
     result = ModerationResult.of({"violence": 0.9, "self-harm": 0.1})
     assert result.categories | {"violence": True, "self-harm": False} == result.categories
     assert result.category_scores["hate"] is None
+
+
+def test_the_page_states_the_threshold_and_the_accepted_names() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "api.md").read_text().partition("## POST /v1/moderations")[2]
+    assert f"at least {HARMFUL}" in page
+    assert all(f"`{name}`" in page for name in CURRENT)
+    assert f"{TEXTS_LIMIT} strings" in page
 
 
 @pytest.mark.parametrize(("score", "flagged"), [(HARMFUL, True), (math.nextafter(HARMFUL, 0), False)])

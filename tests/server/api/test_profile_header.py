@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from serving.live import Live
+from serving.access import error, policed_state, write_policy
+from serving.live import Live, live
+
+from server.access.access import Access
+from server.access.caller import AccessScope, Caller
 
 ROUTES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "hello"}]},
@@ -77,3 +82,18 @@ def test_a_profile_does_not_stand_in_for_a_model(http: httpx.Client, path: str) 
     for extra, headers in (({"scalpel": {"profile": "strict"}}, {}), ({}, {"X-Scalpel-Profile": "strict"})):
         response = http.post(path, json=ROUTES[path] | {"model": "gpt-4"} | extra, headers=headers)
         assert response.status_code == 404
+
+
+def test_the_header_is_in_the_api_description(http: httpx.Client, path: str) -> None:
+    [header] = http.get("/openapi.json").json()["paths"][path]["post"]["parameters"]
+    assert (header["name"], header["in"], header["required"]) == ("X-Scalpel-Profile", "header", False)
+    assert header["schema"]["enum"] == ["default", "off", "strict"]
+
+
+def test_a_profile_by_header_is_held_to_the_policy(tmp_path: Path, path: str) -> None:
+    policy = write_policy(tmp_path / "policy.yaml", bundles={"toxicity": {"floor": 0.25}})
+    front = Access(anonymous=Caller(key_id=None, scopes=frozenset({AccessScope.CHAT})))
+    with live(policed_state(policy=policy, access=front)) as server:
+        body = ROUTES[path] | {"model": "scalpel-demo"}
+        response = httpx.post(f"{server.url}{path}", json=body, headers={"X-Scalpel-Profile": "off"})
+    assert error(response, 403)["code"] == "override_forbidden"

@@ -249,6 +249,10 @@ def test_what_changes_nothing_is_accepted(http: httpx.Client, name: str, value: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"text": {"format": {"type": "json_schema", "schema": {}}}}, "name: wanted with type"),
+        ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "schema: wanted with type"),
+        ({"text": {"format": {"type": "text", "schema": {}}}}, "schema: wanted with type"),
+        ({"text": {"format": {"type": "json_schema", "name": "a b", "schema": {}}}}, "text.format.name"),
         ({"input": []}, "input: "),
         ({"input": 5}, "a string or a list of messages"),
         ({"input": [{"type": "function_call", "name": "f"}]}, "Input should be 'message' (found 'function_call')"),
@@ -292,7 +296,8 @@ def test_a_failure_in_mid_stream_is_a_failed_response(error: Exception) -> None:
     with live(stub_state(engine=StubEngine(bundles=BUNDLES, failure=error))) as server:
         events = events_of(httpx.post(f"{server.url}/v1/responses", json=GOOD | {"stream": True}))
         count = server.state.metrics.registry.get_sample_value
-        assert count("scalpel_requests_total", {"outcome": "failed"}) == 1
+        # It is counted when its last event is out, which may be after the client has it.
+        wait_until(lambda: count("scalpel_requests_total", {"outcome": "failed"}) == 1)
     assert [event["type"] for event in events] == [*BEFORE, "response.output_text.delta", "response.failed"]
     failed = events[-1]["response"]
     assert (failed["status"], failed["output"], failed["error"]["code"]) == ("failed", [], "server_error")

@@ -1,4 +1,4 @@
-"""Pages whose snippets use a client: they run in order, each client in its environment, and print what is shown."""
+"""docs/clients.md: its snippets run in order, each client in its environment, and print what the page shows."""
 
 from __future__ import annotations
 
@@ -12,21 +12,15 @@ from serving.clients import NODE_FOLDER, node_command, output_of, python_command
 
 from benchmarks.served import served
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "clients.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000/v1"
 MARK = "=== end of a snippet ==="
 CLIENTS = ("Python: openai", "npm: openai", "langchain-openai", "litellm")
-"""Sections of docs/clients.md; each stands alone."""
-PAGES = ("api-responses.md", "api-moderations.md")
-"""Each is one program for the Python client."""
+"""Its sections with snippets; each stands alone."""
 
 
 def section(title: str) -> str:
-    return page("clients.md").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-
-
-def page(name: str) -> str:
-    return (DOCS / name).read_text(encoding="utf-8")
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def blocks(language: str, text: str) -> list[str]:
@@ -39,9 +33,8 @@ def base_url() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("name", ["clients.md", *PAGES])
-def test_every_snippet_is_followed_by_what_it_prints(name: str) -> None:
-    found = re.findall(r"^```(\w+)$", page(name), re.MULTILINE)
+def test_every_snippet_is_followed_by_what_it_prints() -> None:
+    found = re.findall(r"^```(\w+)$", PAGE, re.MULTILINE)
     assert found
     assert set(found[::2]) <= {"python", "javascript"}
     assert found[1::2] == ["text"] * (len(found) // 2)
@@ -49,24 +42,18 @@ def test_every_snippet_is_followed_by_what_it_prints(name: str) -> None:
 
 def test_every_snippet_of_a_client_is_in_a_section_that_is_run() -> None:
     run = "".join(section(title) for title in CLIENTS)
-    assert run.count("```") == page("clients.md").count("```")
+    assert run.count("```") == PAGE.count("```")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("title", [title for title in CLIENTS if title != "npm: openai"])
-def test_the_snippets_of_a_python_client_print_what_is_shown(title: str, base_url: str, tmp_path: Path) -> None:
+def test_the_snippets_of_a_python_client_print_what_the_page_shows(title: str, base_url: str, tmp_path: Path) -> None:
     interpreter = [sys.executable] if title == "Python: openai" else python_command()
     check_python(section(title), interpreter, base_url, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PAGES)
-def test_the_snippets_of_a_page_print_what_is_shown(name: str, base_url: str, tmp_path: Path) -> None:
-    check_python(page(name), [sys.executable], base_url, tmp_path)
-
-
-@pytest.mark.slow
-def test_the_snippet_of_the_npm_client_prints_what_is_shown(base_url: str) -> None:
+def test_the_snippet_of_the_npm_client_prints_what_the_page_shows(base_url: str) -> None:
     text = section("npm: openai")
     [snippet], [shown] = blocks("javascript", text), blocks("text", text)
     command = [*node_command(), "--input-type=module", "--eval", snippet.replace(ADDRESS, base_url)]
