@@ -66,10 +66,7 @@ class AccessMetrics:
         self._auth = counter("scalpel_auth_failures", "Requests refused for their API key, by why.", "reason")
         self._audit = counter("scalpel_audit_failures", "Entries that the audit log could not take.")
         for bundle in bundles:
-            self._overrides.labels(bundle=bundle)
-            self._refused.labels(bundle=bundle)
-            for reason in (*sorted(set(Reason) - NEVER_ACTS), REFUSED):
-                self._shadow.labels(bundle=bundle, reason=reason)
+            self.show_bundle(bundle)
         for file in AccessFile:
             for outcome in Reload:
                 self._reloads.labels(file=file, outcome=outcome)
@@ -77,6 +74,13 @@ class AccessMetrics:
             self._limited.labels(limit=limit)
         for problem in KeyProblem:
             self._auth.labels(reason=problem)
+
+    def show_bundle(self, bundle: str) -> None:
+        """Create the series of a loaded bundle, at 0."""
+        self._overrides.labels(bundle=bundle)
+        self._refused.labels(bundle=bundle)
+        for reason in (*sorted(set(Reason) - NEVER_ACTS), REFUSED):
+            self._shadow.labels(bundle=bundle, reason=reason)
 
     def overridden(self, override: Override) -> None:
         """A request goes below a floor."""
