@@ -40,21 +40,23 @@ class Access:
     metrics_need_key: bool = False
     rates: RateLimiter = field(default_factory=RateLimiter)
 
-    def caller(self, authorization: list[str], host: str) -> Caller:
+    def caller(self, authorization: list[str], host: str, origin: str | None = None) -> Caller:
         """Whoever sent a request.
 
         Args:
             authorization: every such header.
             host: the header of that name.
+            origin: the header of that name, which browsers send with what a page makes them post.
 
         Raises:
             BadKeyError: a key is asked for, and there is no good one.
         """
         if self.keys is not None:
             return self.keys.caller(_bearer(authorization))
-        # A web page whose name was made to mean this machine reaches a port on loopback, but cannot hide that name.
-        trusted = self.anonymous != LOCAL or _names_this_machine(host)
-        return self.anonymous if trusted else ANYONE
+        # A web page can have a browser on this machine send requests, but cannot hide where the page came from, nor a
+        # name of its own that was made to mean this machine.
+        foreign = not _names_this_machine(host) or (origin is not None and not _is_of_this_machine(origin))
+        return ANYONE if foreign and self.anonymous == LOCAL else self.anonymous
 
     def need(self, method: str, path: str) -> Need:
         """What a request to this address takes. What is not known takes `chat` at least."""
@@ -80,6 +82,12 @@ def _bearer(authorization: list[str]) -> str:
     if len(authorization) > 1 or scheme.lower() != "bearer":
         raise BadKeyError(KeyProblem.MALFORMED)
     return key.strip()
+
+
+def _is_of_this_machine(origin: str) -> bool:
+    """Whether an Origin header is a page that this machine serves itself."""
+    scheme, _, host = origin.partition("://")
+    return scheme in ("http", "https") and _names_this_machine(host)
 
 
 def _names_this_machine(host: str) -> bool:

@@ -75,7 +75,9 @@ class AccessMiddleware:
     def _caller(self, scope: Scope, need: Need) -> Caller:
         headers = Headers(scope=scope)
         try:
-            caller = self._access.caller(headers.getlist("authorization"), headers.get("host", ""))
+            caller = self._access.caller(
+                headers.getlist("authorization"), headers.get("host", ""), headers.get("origin")
+            )
         except BadKeyError as bad:
             self._metrics.auth_failed(bad.problem)
             raise AuthenticationError(_SAYS[bad.problem], code="invalid_api_key") from None

@@ -66,6 +66,18 @@ def test_this_machine_may_do_everything(host: str) -> None:
     assert Access(anonymous=ANYONE).caller([], host) == ANYONE
 
 
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8000"])
+def test_a_page_of_this_machine_may_do_everything(origin: str) -> None:
+    assert Access().caller([], "127.0.0.1:8000", origin) == LOCAL
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "", "http://localhost.evil.example", "file://", "127.0.0.1"]
+)
+def test_a_page_from_elsewhere_may_chat_only(origin: str) -> None:
+    assert Access().caller([], "127.0.0.1:8000", origin) == ANYONE
+
+
 @pytest.mark.parametrize("host", ["", "evil.example", "evil.example:8000", "127.0.0.1.evil.example", "10.0.0.1:80"])
 def test_a_name_that_is_not_this_machines_may_chat_only(host: str) -> None:
     assert Access().caller([], host) == ANYONE

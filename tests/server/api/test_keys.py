@@ -154,6 +154,7 @@ def test_without_keys_a_foreign_name_may_not_administer() -> None:
         url = f"{running.url}/v1/breakers/toxicity"
         assert httpx.patch(url, json={}).status_code != 403
         assert httpx.patch(url, json={}, headers={"Host": "evil.example"}).status_code == 403
+        assert httpx.patch(url, json={}, headers={"Origin": "https://evil.example"}).status_code == 403
         chat = f"{running.url}/v1/chat/completions"
         assert httpx.post(chat, json=BODY, headers={"Host": "evil.example"}).status_code == 200
     with live(policed_state(access=Access(anonymous=ANYONE))) as running:

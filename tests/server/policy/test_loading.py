@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from serving.policies import CHAT, TRUSTED
 
+from breakers.bundles import open_bundle
+from breakers.demo import bundles_path
 from server.access.caller import ANYONE
 from server.errors import ConfigError
 from server.policy.loading import load_policy
+from server.policy.planner import Planner
 from server.policy.policy import RateLimits
 from server.policy.settings import Mode
+from server.state import planned_bundle
 
 DOCS = Path(__file__).parents[3] / "docs" / "policy.md"
 
@@ -66,9 +70,11 @@ keys:
     assert policy.rates(TRUSTED) == RateLimits(requests_per_minute=60, tokens_per_minute=None)
 
 
-def test_the_example_of_the_documentation_is_a_policy(tmp_path: Path) -> None:
+def test_the_example_of_the_documentation_fits_the_packaged_bundles(tmp_path: Path) -> None:
     (example,) = re.findall(r"```yaml\n(version: 1\n.*?)```", DOCS.read_text(), re.DOTALL)
     policy = load_policy(written(tmp_path, example))
-    assert policy.settings.bundles
+    packaged = bundles_path().iterdir()
+    planner = Planner((planned_bundle(open_bundle(path)) for path in packaged if path.is_dir()), policy)
+    assert set(policy.settings.bundles) < set(planner.bundles)
     assert policy.settings.keys
     assert Mode.SHADOW in {rules.mode for rules in policy.settings.bundles.values()}
