@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CLIENTS := .venv-clients
 # For example: make test PYTEST_ARGS=--cov
 PYTEST_ARGS ?=
 
@@ -10,7 +11,7 @@ PYTEST_ARGS ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup serve test check format clean
+.PHONY: setup serve test clients check format clean
 
 setup: $(STAMP)
 
@@ -28,6 +29,19 @@ serve: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow' $(PYTEST_ARGS)
 
+# Clients of other people's, in environments of their own: some want other versions of what the project uses. Tests that
+# need one are skipped without it.
+clients: $(CLIENTS)/.installed tests/clients_node/node_modules/.installed
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt
+	test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	touch $@
+
+tests/clients_node/node_modules/.installed: tests/clients_node/package-lock.json
+	if command -v npm > /dev/null; then cd tests/clients_node && npm ci --no-audit --no-fund --ignore-scripts && touch node_modules/.installed; \
+	else echo "no npm: the tests of the npm client will be skipped"; fi
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -39,4 +53,4 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CLIENTS) tests/clients_node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache

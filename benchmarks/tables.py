@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks import card_tables, robustness_tables, serving_tables
+from benchmarks.api_tables import api_tables
 from benchmarks.architecture_table import architecture_rows
 from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.history import root
@@ -23,6 +24,7 @@ DOCUMENTS = (
     "docs/results/robustness.md",
     "docs/classifiers.md",
     "docs/architectures.md",
+    "docs/api.md",
 )
 _TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _BEHAVIOURS = ("toxicity", "gender_bias", "misinformation")
@@ -230,6 +232,7 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "soak.made_on": _made_on("soak"),
     "overload.figures": _robustness("overload", robustness_tables.OVERLOAD),
     "overload.made_on": _made_on("overload"),
+    **{name: _card(rows) for name, rows in api_tables().items()},
 }
 """Name of a table -> its lines, made from result files and model cards."""
 

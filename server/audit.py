@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,7 +22,21 @@ from server.errors import AuditFailedError, ConfigError
 
 logger = logging.getLogger(__name__)
 
-Detail: TypeAlias = Mapping[str, str | float | bool | None]
+Detail: TypeAlias = Mapping[str, object]
+"""What JSON can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """On whose behalf something is done."""
+
+    request_id: str | None = None
+    key_id: str | None = None
+
+
+NOBODY = Actor()
+ACTOR: ContextVar[Actor] = ContextVar("scalpel_actor", default=NOBODY)
+"""Of the request that this task answers; nobody in particular outside of requests."""
 
 
 class Action(StrEnum):
@@ -29,13 +44,13 @@ class Action(StrEnum):
 
     OVERRIDE = "override"
     """A request goes below a floor, as it may."""
-    OVERRIDE_REFUSED = "override_refused"
+    OVERRIDE_REFUSED = "override.refused"
     """A request tried to, and may not."""
-    POLICY_RELOADED = "policy_reloaded"
-    BREAKER_CHANGED = "breaker_changed"
-    BREAKER_ADDED = "breaker_added"
-    BREAKER_RELOADED = "breaker_reloaded"
-    BREAKER_REMOVED = "breaker_removed"
+    POLICY_RELOAD = "policy.reload"
+    BREAKER_ADD = "breaker.add"
+    BREAKER_RELOAD = "breaker.reload"
+    BREAKER_REMOVE = "breaker.remove"
+    BREAKER_SWITCH = "breaker.switch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +60,7 @@ class AuditEntry:
     action: Action
     subject: str
     """What it was done to: a bundle's name, a file."""
-    request_id: str | None = None
-    """None for what no request asked for, such as a signal."""
-    key_id: str | None = None
+    actor: Actor = field(default_factory=lambda: ACTOR.get())
     before: Detail = field(default_factory=dict)
     after: Detail = field(default_factory=dict)
 
@@ -58,8 +71,8 @@ class AuditEntry:
                 "time": now.isoformat(timespec="milliseconds"),
                 "action": self.action.value,
                 "subject": self.subject,
-                "request_id": self.request_id,
-                "key_id": self.key_id,
+                "request_id": self.actor.request_id,
+                "key_id": self.actor.key_id,
                 "before": dict(self.before),
                 "after": dict(self.after),
             }
@@ -75,6 +88,20 @@ class AuditLog(Protocol):
         Raises:
             AuditFailedError: it could not be written; what it tells of must not be done.
         """
+
+
+def audit_breaker_changes(audit: AuditLog) -> Callable[[str, Detail | None, Detail | None], None]:
+    """An audit of changes to what is loaded: told of an action (`breaker.add`, ...), what was, and what will be."""
+
+    def tell(action: str, before: Detail | None, after: Detail | None) -> None:
+        about = after or before or {}
+        audit.record(
+            AuditEntry(
+                action=Action(action), subject=str(about.get("breaker")), before=before or {}, after=after or {}
+            )
+        )
+
+    return tell
 
 
 class ServerLogAudit:

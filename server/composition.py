@@ -28,9 +28,11 @@ from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
 from server.config import ServerConfig
 from server.errors import ConfigError
+from server.generation.limits import GenerationLimits
 from server.policy.loading import load_policy
-from server.reloading import warn_of_unknown_keys
+from server.reloading import reload_keys, reload_policy, warn_of_unknown_keys
 from server.state import ServerState, assemble
+from server.tracing import NO_TRACING, Tracing, otlp_tracing
 
 if TYPE_CHECKING:
     from server.engines.base import Engine
@@ -80,8 +82,18 @@ def build_server(config: ServerConfig) -> ServerState:
         policy_file=config.policy,
         access=access,
         audit=audit,
+        limits=GenerationLimits(
+            max_tokens=config.limits.max_tokens,
+            max_prompt_tokens=config.limits.max_prompt_tokens,
+            request_seconds=config.limits.request_seconds,
+        ),
+        tracing=_tracing(config),
     )
+    if access.keys is not None:
+        # Before the policy, which may have rules for new keys.
+        state.lifecycle.on_reload("the file of API keys", lambda: reload_keys(state))
     if policy is not None:
+        state.lifecycle.on_reload("the policy", lambda: reload_policy(state))
         warn_of_unknown_keys(policy, access.keys)
     _warn_of_foreign_gates(bundles, classifier)
     _log_start(config, state)
@@ -173,6 +185,8 @@ def _engine(config: ServerConfig, loaded: LoadedModel, bundles: Sequence[Bundle]
             prefix_cache_tokens=section.prefix_cache_tokens,
             deterministic=section.deterministic,
             queue_size=section.queue_size,
+            # The server drains before it stops the engine: what is still there then has had its grace.
+            drain_seconds=0.0,
         )
         return load_embedded_engine(settings)
     except EmbeddedLoadError as error:
@@ -198,6 +212,13 @@ def _classifier(config: ServerConfig) -> HarmClassifier | None:
     if config.classifier.member == NONE:
         return None
     return build_classifier(config.classifier.member, path=config.classifier.path)
+
+
+def _tracing(config: ServerConfig) -> Tracing:
+    section = config.tracing
+    if section.exporter == NONE:
+        return NO_TRACING
+    return otlp_tracing(endpoint=section.endpoint, service_name=section.service_name, ratio=section.ratio)
 
 
 def _scorer(config: ServerConfig) -> HarmScorer | None:

@@ -75,6 +75,35 @@ class ScoringSection(_Section):
     """Share of replies that are scored."""
 
 
+class LimitsSection(_Section):
+    """What one request, or one client, may take."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of a reply: asking for more is refused, naming none means these. None: what the context has room for."""
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of a prompt; None: what the context has room for."""
+    request_seconds: float | None = Field(default=600.0, gt=0)
+    """From a request's arrival to its last piece; then it ends with an error. None for no limit."""
+    receive_seconds: float = Field(default=30.0, gt=0)
+    """For a request to arrive whole, from its first byte; of a connection's first, from its start."""
+    write_seconds: float = Field(default=30.0, gt=0)
+    """For a client to take what is buffered for it; then its connection is cut."""
+    connections: int = Field(default=1024, ge=1)
+    """Open at once; more get 503."""
+
+
+class TracingSection(_Section):
+    """Where traces go."""
+
+    exporter: Literal["none", "otlp"] = "none"
+    """`otlp` needs the extra `otel`."""
+    endpoint: str | None = None
+    """URL of the collector's traces; None for OpenTelemetry's own variables and default."""
+    service_name: str = Field(default="scalpel", min_length=1)
+    ratio: float = Field(default=1.0, ge=0, le=1)
+    """Share of requests that are traced, where the caller's trace does not say."""
+
+
 class ServerConfig(_Section):
     """Everything that `scalpel serve` needs to know."""
 
@@ -107,6 +136,12 @@ class ServerConfig(_Section):
     """Names of bundles to load although they were made on another base model."""
     body_limit: Annotated[int, Field(ge=1024)] = 1024 * 1024
     """Bytes of a request's body."""
+    drain_seconds: float = Field(default=30.0, ge=0)
+    """How long running requests may go on after SIGTERM."""
+    log_format: Literal["text", "json"] = "text"
+    """Of the log on standard error."""
+    limits: LimitsSection = LimitsSection()
+    tracing: TracingSection = TracingSection()
     engine: EngineSection = EngineSection()
     classifier: ClassifierSection = ClassifierSection()
     output_scoring: ScoringSection = ScoringSection()

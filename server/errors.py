@@ -9,18 +9,20 @@
           x UnknownBreakerError         no such bundle is loaded (as an address; in a body it is an invalid field)
           x BodyTooLargeError           more bytes than the server reads
           x MediaTypeError              a body that is not declared as JSON
+          x NoClassifierError           texts cannot be judged here: no classifier is loaded
           x BundleRefusedError          a bundle that cannot be read, trusted or planned with
           x BundleConflictError         a change of bundles that the present state does not allow
           x AuthenticationError         no valid API key
           x PermissionDeniedError       a valid one, or none, that may not do this
           x RateLimitedError            more than the caller may ask for in this time
+      x ModerationFailedError       a classifier that failed where its judgement is all that was asked for: ours
       x ClassifierRequiredError     policy serves nothing without a harm potential, and there is none
       x AuditFailedError            what has to be audited could not be, and is not done
       x NotReadyError               requests are not served now: a 503
+          x DrainingError               the server is about to stop
       x ClientGoneError             nobody waits for the answer any more
           x SlowClientError             the client takes what is sent to it too slowly
       x RequestTimeoutError         the request took longer than it may
-      x DrainingError               the server is about to stop
 
 Every message names what was found and what was wanted. Which status each one becomes is the business of
 `server.api.errors` alone.
@@ -70,6 +72,16 @@ class BodyTooLargeError(RequestError):
 
 class MediaTypeError(RequestError):
     """The body is not declared as JSON."""
+
+
+class NoClassifierError(RequestError):
+    """Texts cannot be judged here."""
+
+
+class ModerationFailedError(ServerError):
+    """The classifier failed on a text that it was to judge."""
+
+    code = "classifier_failed"
 
 
 class BundleRefusedError(RequestError):
@@ -133,5 +145,8 @@ class RequestTimeoutError(ServerError):
     """The request took longer than `limits.request_seconds`."""
 
 
-class DrainingError(ServerError):
+class DrainingError(NotReadyError):
     """The server is about to stop: it takes no new requests, or its grace for running ones is over."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("draining", message)

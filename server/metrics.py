@@ -37,8 +37,10 @@ class Outcome(StrEnum):
     OVERLOADED = "overloaded"
     FAILED = "failed"
     """Ours."""
+    TIMED_OUT = "timed_out"
+    """It took longer than it may."""
     CANCELLED = "cancelled"
-    """The client went away."""
+    """The client went away, or took too long to read."""
 
 
 class InputHarm(StrEnum):
@@ -103,7 +105,7 @@ class Metrics:
             behaviours: of the output scorer.
         """
         self.registry = CollectorRegistry()
-        self._requests = self._counter("scalpel_requests", "Chat requests by how they ended.", "outcome")
+        self._requests = self._counter("scalpel_requests", "Requests to the model by how they ended.", "outcome")
         self._harm_potential = self._histogram(
             "scalpel_harm_potential", "Harm potential of inputs.", _UNIT, "category"
         )
@@ -129,7 +131,9 @@ class Metrics:
         self._unscored = self._counter("scalpel_outputs_unscored", "Sampled replies that got no score.", "reason")
         self._classifier_seconds = self._histogram("scalpel_classifier_seconds", "Time to classify an input.", _FAST)
         self._classifier_failures = self._counter(
-            "scalpel_classifier_failures", "Inputs without a harm potential: they ran at full strength.", "reason"
+            "scalpel_classifier_failures",
+            "Inputs without a harm potential: they ran at full strength, or were to be judged only.",
+            "reason",
         )
         self._tokens = self._counter("scalpel_tokens", "Tokens of prompts and replies.", "kind")
         self._first_token = self._histogram(

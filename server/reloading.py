@@ -15,36 +15,28 @@ from server.policy.planner import Planner
 from server.policy.policy import Policy
 
 if TYPE_CHECKING:
-    from server.generation.context import RequestContext
     from server.state import ServerState
 
 logger = logging.getLogger(__name__)
 
 
-def reload_policy(state: ServerState, context: RequestContext | None = None) -> bool:
+def reload_policy(state: ServerState) -> None:
     """Read the policy file again, check all of it against the loaded bundles, audit that, and only then plan with it.
 
-    Requests in flight keep the plan that they have. What was changed at run time gives way to the file. Runs on the
-    event loop and does not leave it, so nothing comes between reading the deployment and replacing it.
-
-    Args:
-        state: of the server.
-        context: of the request that asked for it; None for a signal.
-
-    Returns:
-        Whether there is a policy file.
+    Requests in flight keep the plan that they have. Runs on the event loop and does not leave it, so nothing comes
+    between reading the deployment and replacing it. Without a policy file it does nothing.
 
     Raises:
         ConfigError: the file is not a policy for these bundles. The old one stays; logged and counted.
         AuditFailedError: the change could not be audited. The old one stays; logged and counted.
     """
     if state.policy_file is None:
-        return False
+        return
     try:
         deployment = state.deployments.current
         policy = load_policy(state.policy_file)
         planner = Planner(deployment.planner.bundles.values(), policy)
-        _audit(state, deployment.planner.policy, policy, context)
+        _audit(state, deployment.planner.policy, policy)
     except (ConfigError, AuditFailedError) as error:
         state.metrics.access.reloaded(AccessFile.POLICY, done=False)
         logger.error("the policy of before stays in force: %s", error)
@@ -53,22 +45,16 @@ def reload_policy(state: ServerState, context: RequestContext | None = None) -> 
     state.metrics.access.reloaded(AccessFile.POLICY, done=True)
     logger.info("policy: %s read from %s", policy.digest, state.policy_file)
     warn_of_unknown_keys(policy, state.access.keys)
-    return True
 
 
-def reload_keys(state: ServerState) -> bool:
-    """Read the file of keys again.
-
-    Returns:
-        Whether keys are asked for.
+def reload_keys(state: ServerState) -> None:
+    """Read the file of keys again. Without one it does nothing.
 
     Raises:
         ConfigError: the file cannot be read or trusted. The old keys stay; logged and counted.
     """
-    if state.access.keys is None:
-        return False
-    state.access.keys.reload()
-    return True
+    if state.access.keys is not None:
+        state.access.keys.reload()
 
 
 def warn_of_unknown_keys(policy: Policy, keys: KeyStore | None) -> None:
@@ -80,12 +66,10 @@ def warn_of_unknown_keys(policy: Policy, keys: KeyStore | None) -> None:
         logger.warning("%s has rules for keys that do not exist (yet): %s", policy.source, ", ".join(unknown))
 
 
-def _audit(state: ServerState, before: Policy, after: Policy, context: RequestContext | None) -> None:
+def _audit(state: ServerState, before: Policy, after: Policy) -> None:
     entry = AuditEntry(
-        action=Action.POLICY_RELOADED,
+        action=Action.POLICY_RELOAD,
         subject=str(state.policy_file),
-        request_id=None if context is None else context.request_id,
-        key_id=None if context is None else context.caller.key_id,
         before={"policy": before.digest},
         after={"policy": after.digest},
     )

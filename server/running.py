@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
+import signal
 import socket
+from types import FrameType
+from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
+from server.api.edge.connections import HEADER_BYTES, BoundedProtocol, ConnectionLimits
 from server.config import ServerConfig
-from server.errors import ConfigError
+from server.errors import ConfigError, DrainingError
+from server.generation.service import GenerationService
+from server.lifecycle import Lifecycle
+from server.logs import configure_logging
 
 logger = logging.getLogger(__name__)
+
+_LAST_EVENTS_SECONDS = 2.0
+"""For those that were interrupted to be told."""
 
 
 def run_server(config: ServerConfig) -> None:
@@ -19,28 +32,108 @@ def run_server(config: ServerConfig) -> None:
     Raises:
         ConfigError, BreakersError, ClassifiersError: as `build_server`.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "transformers", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    configure_logging(config.log_format)
     with bind(config.host, config.port) as listener:
         from server.api import create_app
         from server.composition import build_server
 
-        app = create_app(build_server(config))
-        settings = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=30)
-        AnnouncedServer(settings).run(sockets=[listener])
+        state = build_server(config)
+        limits = ConnectionLimits(
+            connections=config.limits.connections,
+            receive_seconds=config.limits.receive_seconds,
+            write_seconds=config.limits.write_seconds,
+        )
+        server = DrainingServer(
+            uvicorn_settings(create_app(state), limits),
+            lifecycle=state.lifecycle,
+            generation=state.generation,
+            drain_seconds=config.drain_seconds,
+        )
+        server.run(sockets=[listener])
 
 
-class AnnouncedServer(uvicorn.Server):
-    """Says where it listens once it does."""
+def uvicorn_settings(app: ASGIApp, limits: ConnectionLimits, **more: Any) -> uvicorn.Config:
+    """How uvicorn runs the application."""
+    protocol = cast("type[asyncio.Protocol]", functools.partial(BoundedProtocol, limits))
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        # After the drain: only connections that do not take their last bytes are left.
+        timeout_graceful_shutdown=5,
+        **more,
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """Says where it listens once it does, and lets requests finish before it stops.
+
+    While it drains it goes on listening, so that new requests get a 503 and not a refused connection. A second
+    signal ends the drain at once. SIGHUP has everything read anew that asked for it.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        lifecycle: Lifecycle,
+        generation: GenerationService,
+        drain_seconds: float,
+    ) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._generation = generation
+        self._drain_seconds = drain_seconds
+        self._signals = 0
+        self._reloading: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then log the address."""
         await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             logger.info("address: http://%s:%d (API at /v1, metrics at /metrics)", shown, port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT came. It is not raised again at the end: a server that stopped as told ends well."""
+        self._signals += 1
+        self._lifecycle.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: drain where a signal came."""
+        if self._signals and not self.should_exit:
+            await self._drain()
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def _drain(self) -> None:
+        logger.info("stopping: %d requests have %g s to end", self._lifecycle.in_flight, self._drain_seconds)
+        if await self._idle(self._drain_seconds, hurried=True):
+            return
+        logger.warning("%d requests were ended because the server stops", self._lifecycle.in_flight)
+        self._generation.interrupt_all(DrainingError("the server stopped before the reply was finished"))
+        await self._idle(_LAST_EVENTS_SECONDS, hurried=False)
+
+    async def _idle(self, seconds: float, *, hurried: bool) -> bool:
+        """Wait until no request is left; False where the time, or a second signal, came first."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._lifecycle.in_flight:
+            if loop.time() >= end or (hurried and self._signals > 1):
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._lifecycle.reload())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
 
 
 def bind(host: str, port: int) -> socket.socket:

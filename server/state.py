@@ -12,6 +12,7 @@ from classifiers.base import HarmClassifier
 from server.access.access import Access
 from server.access_metrics import AccessFile
 from server.audit import AuditLog, ServerLogAudit
+from server.bundles.auditing import audited
 from server.bundles.manager import BundleManager, bundle_labels
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
@@ -19,15 +20,18 @@ from server.deployment import Deployment, Deployments
 from server.engines.base import Engine
 from server.errors import ConfigError
 from server.generation.enforcement import Enforcement
+from server.generation.limits import NO_LIMITS, GenerationLimits
 from server.generation.service import GenerationService
 from server.harm.outputs import OutputScoring
 from server.harm.potential import HarmPotential
+from server.lifecycle import Lifecycle
 from server.metrics import Metrics
 from server.policy.planner import PlannedBundle, Planner
 from server.policy.policy import Policy
 from server.policy.profiles import ServedNames
 from server.readiness import Readiness
 from server.selftest import SelfTest
+from server.tracing import NO_TRACING, Tracing
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
@@ -45,6 +49,8 @@ class ServerState:
     outputs: OutputScoring | None
     generation: GenerationService
     bundles: BundleManager
+    lifecycle: Lifecycle
+    tracing: Tracing
     body_limit: int
     access: Access
     audit: AuditLog
@@ -72,6 +78,8 @@ def assemble(
     policy_file: Path | None = None,
     access: Access | None = None,
     audit: AuditLog | None = None,
+    limits: GenerationLimits = NO_LIMITS,
+    tracing: Tracing = NO_TRACING,
 ) -> ServerState:
     """Put the parts together.
 
@@ -92,6 +100,8 @@ def assemble(
         policy_file: where it was read, to read it again.
         access: None to ask for no key.
         audit: None for the server's own log.
+        limits: of one request.
+        tracing: where traces go.
 
     Raises:
         ConfigError: a gate reads a category that the classifier does not have, the engine runs other bundles, or the
@@ -140,6 +150,8 @@ def assemble(
         sources=sources or BundleSources(),
         accepted_mismatches=frozenset(accepted_mismatches),
         prove=selftest.prove,
+        audit=audited(audit, metrics.access),
+        required=lambda name: deployments.current.planner.required(name),
     )
     generation = GenerationService(
         engine=engine,
@@ -149,6 +161,8 @@ def assemble(
         classifier=potential,
         outputs=outputs,
         enforcement=Enforcement(rates=access.rates, audit=audit, metrics=metrics.access),
+        limits=limits,
+        tracing=tracing,
     )
     return ServerState(
         engine=engine,
@@ -159,6 +173,8 @@ def assemble(
         outputs=outputs,
         generation=generation,
         bundles=manager,
+        lifecycle=Lifecycle(readiness),
+        tracing=tracing,
         body_limit=body_limit,
         access=access,
         audit=audit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -15,13 +16,19 @@ from server.api.chat.wire import ChatCompletionRequest
 from server.api.completions.route import completions_router
 from server.api.completions.wire import CompletionRequest
 from server.api.description import DescribedApi
+from server.api.edge.requests import RequestEdge
 from server.api.errors import install_handlers
 from server.api.models import models_router
+from server.api.moderations.route import moderations_router
+from server.api.moderations.wire import ModerationRequest
 from server.api.operations import operations_router
 from server.api.readiness import require_ready
+from server.api.responses.route import responses_router
+from server.api.responses.wire import ResponseRequest
 from server.api.tokens.route import tokens_router
 from server.api.tokens.wire import DetokenizeRequest, TokenizeRequest
 from server.api.version import installed_version, version_router
+from server.harm.moderation import Moderator
 from server.state import ServerState
 
 
@@ -35,6 +42,8 @@ def create_app(state: ServerState) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
+            # On a thread: what is left may have to be sent to a collector that does not answer.
+            stack.push_async_callback(asyncio.to_thread, state.tracing.shutdown)
             if state.outputs is not None:
                 await state.outputs.start()
                 stack.push_async_callback(state.outputs.stop)
@@ -47,8 +56,22 @@ def create_app(state: ServerState) -> FastAPI:
             yield
 
     # No page at /docs: FastAPI's would load its scripts from other hosts.
-    app = DescribedApi(title="SCALPEL", version=installed_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.bodies = (ChatCompletionRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
+    app = DescribedApi(
+        RequestEdge(state.lifecycle, state.tracing),
+        title="SCALPEL",
+        version=installed_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.bodies = (
+        ChatCompletionRequest,
+        CompletionRequest,
+        ResponseRequest,
+        ModerationRequest,
+        TokenizeRequest,
+        DetokenizeRequest,
+    )
     install_handlers(app)
     app.add_middleware(
         AccessMiddleware, access=state.access, deployments=state.deployments, metrics=state.metrics.access
@@ -57,6 +80,8 @@ def create_app(state: ServerState) -> FastAPI:
     for router in (
         chat_router(state.generation, state.body_limit),
         completions_router(state.generation, state.body_limit),
+        responses_router(state.generation, state.body_limit),
+        moderations_router(Moderator(state.classifier, state.metrics), state.body_limit),
     ):
         app.include_router(router, dependencies=[Depends(require_ready(state.readiness, state.generation))])
     app.include_router(tokens_router(state.engine, state.names, state.body_limit))

@@ -17,9 +17,11 @@ from server.access.rates import Allowance, Limit
 from server.access_metrics import AccessMetrics
 from server.api.context import CONTEXT
 from server.api.errors import describe
+from server.audit import ACTOR, Actor
 from server.deployment import Deployments
 from server.errors import AuthenticationError, PermissionDeniedError, RateLimitedError, RequestError
 from server.generation.context import RequestContext
+from server.logs import REQUEST
 from server.policy.policy import RateLimits
 
 _SAYS = {
@@ -61,7 +63,14 @@ class AccessMiddleware:
         found = scope.get(CONTEXT)
         context = found if isinstance(found, RequestContext) else RequestContext()
         scope[CONTEXT] = replace(context, caller=caller)
-        await self._app(scope, receive, limited or send)
+        record = REQUEST.get()
+        if record is not None:
+            record.key_id = caller.key_id
+        token = ACTOR.set(Actor(request_id=context.request_id, key_id=caller.key_id))
+        try:
+            await self._app(scope, receive, limited or send)
+        finally:
+            ACTOR.reset(token)
 
     def _caller(self, scope: Scope, need: Need) -> Caller:
         headers = Headers(scope=scope)

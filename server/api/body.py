@@ -104,7 +104,7 @@ def _known(detail: ErrorDetails, model: type[BaseModel]) -> list[str]:
         if known is None or not isinstance(part, str) or part not in known.model_fields:
             continue
         known = _nested(known.model_fields[part].annotation)
-    return sorted(known.model_fields) if known is not None else []
+    return sorted(field.alias or name for name, field in known.model_fields.items()) if known is not None else []
 
 
 def _nested(annotation: object) -> type[BaseModel] | None:

@@ -7,6 +7,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+from server.api.edge.requests import RequestEdge
 
 _COMPONENT = "#/components/schemas/{model}"
 """Where the description keeps a schema."""
@@ -19,9 +22,18 @@ def body_of(wire: type[BaseModel]) -> dict[str, Any]:
 
 
 class DescribedApi(FastAPI):
-    """Knows the bodies that routes read themselves."""
+    """Knows the bodies that routes read themselves, and lets no request by its edge."""
 
     bodies: Sequence[type[BaseModel]] = ()
+
+    def __init__(self, edge: RequestEdge, **settings: Any) -> None:
+        """`edge` sees every request first; `settings` are FastAPI's."""
+        super().__init__(**settings)
+        self._edge = edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._edge.serve(super().__call__, scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""

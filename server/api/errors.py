@@ -23,8 +23,9 @@ from server.errors import (
     BundleRefusedError,
     ClassifierRequiredError,
     ClientGoneError,
-    DrainingError,
     MediaTypeError,
+    ModerationFailedError,
+    NoClassifierError,
     NotReadyError,
     PermissionDeniedError,
     RateLimitedError,
@@ -87,9 +88,7 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
         return ErrorReply(status=499, message=str(error), type="client_closed_request")
     if isinstance(error, RequestTimeoutError):
         return ErrorReply(status=504, message=str(error), type="server_error", code="request_timeout")
-    if isinstance(error, DrainingError):
-        return ErrorReply(status=503, message=str(error), type="server_error", code="draining", headers=_RETRY)
-    if isinstance(error, ClassifierRequiredError):
+    if isinstance(error, ClassifierRequiredError | ModerationFailedError):
         return ErrorReply(status=503, message=str(error), type="server_error", code=error.code, headers=_RETRY)
     if isinstance(error, AuditFailedError):
         return ErrorReply(status=503, message=str(error), type="server_error", code="audit_failed", headers=_RETRY)
@@ -102,7 +101,7 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
         return ErrorReply(status=429, message=str(error), type="rate_limit_error", code=error.code, headers=headers)
     status, headers = 400, {}
-    if isinstance(error, UnknownModelError | UnknownBreakerError):
+    if isinstance(error, UnknownModelError | UnknownBreakerError | NoClassifierError):
         status = 404
     elif isinstance(error, BodyTooLargeError):
         status = 413

@@ -22,6 +22,7 @@ from server.api.errors import ErrorReply, describe
 from server.api.headers import answer_headers
 from server.api.usage import TokenCounts
 from server.engines.base import FinishReason, GenerationChunk, RequestFailedError
+from server.errors import ServerError
 from server.generation.command import GenerationCommand, PreparedRequest, ReplyPiece
 from server.generation.context import RequestContext
 from server.generation.merging import interleaved
@@ -209,7 +210,9 @@ class Exchange:
             async for events in self._streamed(prepared, first, rest):
                 yield events
         except Exception as failure:  # the status is out: every failure has to become an event
-            logger.exception("request %s failed in mid-stream", self._context.request_id)
+            # Where the server itself ended it, the failure says all that there is to say.
+            told = None if isinstance(failure, ServerError) else failure
+            logger.error("failed in mid-stream: %s", type(failure).__name__, exc_info=told)
             failures.append(failure)
             yield self._format.failure(describe(failure))
 

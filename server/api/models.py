@@ -16,9 +16,13 @@ class ModelCard(BaseModel):
     """One name that a request can use as `model`."""
 
     id: str
+    """The name."""
     object: Literal["model"] = "model"
+    """What this is."""
     created: int
+    """When the server started, in seconds since the epoch."""
     owned_by: str = "scalpel"
+    """Always `scalpel`."""
     max_model_len: int
     """Prompt and reply together, in tokens."""
     profile: Profile

@@ -21,6 +21,7 @@ class Health(BaseModel):
     """Whether something is well."""
 
     status: Literal["ok", "unhealthy"]
+    """`unhealthy` comes with status 503."""
 
 
 class Check(BaseModel):

@@ -32,9 +32,13 @@ class Usage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     prompt_tokens: int
+    """Of all prompts."""
     completion_tokens: int
+    """Of all replies, those that ended them included."""
     total_tokens: int
+    """Both."""
     prompt_tokens_details: PromptTokensDetails
+    """What became of the prompts' tokens."""
 
     @classmethod
     def of(cls, counts: TokenCounts) -> Usage:

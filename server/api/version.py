@@ -12,6 +12,7 @@ class Version(BaseModel):
     """The server's version."""
 
     version: str
+    """Of the installed distribution."""
 
 
 def installed_version() -> str:

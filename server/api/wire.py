@@ -21,11 +21,14 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from server.engines.grammars import Grammar
 from server.engines.limits import BIAS_LIMIT, PENALTY_LIMIT, REPETITION_LEAST, REPETITION_MOST
 from server.generation.command import REPLIES_LIMIT, SEED_LIMIT, GenerationCommand, Prompt
 from server.policy.planner import Toggle
 from server.policy.profiles import Profile
 
+ACCEPTED = "Accepted; it changes no token."
+NOT_SERVED = "Not served: any other value is refused."
 TOKEN_NUMBERS = 2**31
 """Token ids and positions are below this."""
 STOP_LIMIT = 4
@@ -62,7 +65,7 @@ class NeutralOnly:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"enum": [None, *self.neutral], "description": "Not served."}
+        return {"enum": [None, *self.neutral], "description": NOT_SERVED}
 
 
 def only(*neutral: object) -> NeutralOnly:
@@ -139,7 +142,7 @@ Penalty: TypeAlias = Annotated[float, Field(ge=-PENALTY_LIMIT, le=PENALTY_LIMIT)
 WireStarts: TypeAlias = Annotated[
     list[int] | None, BeforeValidator(_starts, json_schema_input_type=int | list[int] | None)
 ]
-WithoutEffect: TypeAlias = Annotated[Any, Field(description="Accepted; it changes no token.")]
+WithoutEffect: TypeAlias = Annotated[Any, Field(description=ACCEPTED)]
 
 
 class ScalpelOptions(Wire):
@@ -148,7 +151,7 @@ class ScalpelOptions(Wire):
     breakers: dict[str, WireToggle] = Field(default_factory=dict, max_length=1024)
     """Bundle name -> false (off), true (the gate decides) or a number (that strength, gate bypassed)."""
     profile: Profile | None = Field(default=None, strict=False)
-    """What holds for bundles that `breakers` does not name; beats the model name's profile."""
+    """What holds for bundles that `breakers` does not name; beats the profiles of header and model name."""
     generation_start: WireStarts = None
     """Token of the prompt from which bundles of scope `generation` act; null: the last one. Of several prompts a
     list has one for each. A scorer whose prompt ends with what is scored sends the last token of the context."""
@@ -187,13 +190,13 @@ class SamplingWire(Wire):
     frequency_penalty: Penalty | None = None
     """Subtracted once for each time that the reply holds it."""
     logit_bias: WireBiases = {}
-    """Token id (as a string) -> added to its logit; an unknown token is refused."""
+    """Token id (as a string) -> number from -100 to 100, added to its logit; an unknown token is refused."""
     n: int | None = Field(default=None, ge=1, le=REPLIES_LIMIT)
     """Replies to the same prompt; null means 1."""
     seed: int | None = Field(default=None, ge=-SEED_LIMIT, lt=SEED_LIMIT)
     """The same request with the same seed gives the same reply; of `n` replies each next one has the next seed."""
     stop: WireStops = []
-    """Strings that end a reply; they are not part of it."""
+    """Up to 4 strings of 1 to 256 characters that end a reply; they are not part of it."""
 
     # Extensions, named as other open servers name them.
     top_k: int | None = Field(default=None, ge=0, lt=2**31)
@@ -239,6 +242,7 @@ class SamplingWire(Wire):
         top_logprobs: int,
         prompt_logprobs: int | None = None,
         generation_start: int | None = None,
+        grammar: Grammar | None = None,
     ) -> GenerationCommand:
         """What is asked for one prompt, without wire details."""
         options = self.scalpel or ScalpelOptions()
@@ -263,6 +267,7 @@ class SamplingWire(Wire):
             logprobs=logprobs,
             top_logprobs=top_logprobs,
             prompt_logprobs=prompt_logprobs,
+            grammar=grammar,
             toggles=dict(options.breakers),
             profile=options.profile,
             user=self.user if isinstance(self.user, str) else None,

@@ -22,7 +22,7 @@ from server.metrics import BundleLabels, Metrics
 
 logger = logging.getLogger(__name__)
 
-Summary: TypeAlias = dict[str, object]
+Summary: TypeAlias = dict[str, str | float | bool | None]
 Audit: TypeAlias = Callable[[str, Summary | None, Summary | None], None]
 """Told of each change (action, before, after) just before it is made; what it raises prevents the change."""
 

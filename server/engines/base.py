@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from breakers.plan import Plan
 from server.engines.checks import Canary, CheckResult
+from server.engines.grammars import Grammar
+from server.engines.tool_text import Tool, Turn
 
 if TYPE_CHECKING:
     from breakers.bank import BankEntry
@@ -29,6 +31,11 @@ class RequestRefusedError(EngineError):
         super().__init__(message)
         self.param = param
         """The sampling parameter at fault, where it is one."""
+
+
+class GrammarDeadEndError(RequestRefusedError):
+    """The reply cannot go on within its grammar, or the grammar needs more than the engine gives one. May come after
+    chunks; what came before it is no whole reply."""
 
 
 class RequestFailedError(EngineError):
@@ -61,8 +68,8 @@ class FinishReason(StrEnum):
 class SamplingParams:
     """How to choose tokens; `server.engines.limits` has the ranges.
 
-    The order is transformers': logit_bias, repetition_penalty, presence and frequency penalty, min_tokens; then,
-    unless the choice is greedy, temperature, top_k, top_p, min_p. A filter sees what the one before it left.
+    The order is transformers': logit_bias, repetition_penalty, presence and frequency penalty, min_tokens, grammar;
+    then, unless the choice is greedy, temperature, top_k, top_p, min_p. A filter sees what the one before it left.
     """
 
     max_tokens: int
@@ -93,6 +100,9 @@ class SamplingParams:
     """How many of the likeliest tokens to name beside each new one."""
     prompt_logprobs: int | None = None
     """Score the prompt's tokens too, naming this many of the likeliest; None for not at all."""
+    grammar: Grammar | None = None
+    """What the reply has to be. A reply cut short by `max_tokens` or a stop string is the beginning of one.
+    Where nothing but the end may follow, `min_tokens` gives way; `ignore_eos` cannot be had with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,8 +202,13 @@ class TokenPiece:
 class ChatTokenizer(Protocol):
     """Text to token ids and back."""
 
-    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Token ids of a conversation, ready for the assistant's reply."""
+    def encode_chat(self, messages: Sequence[Turn], tools: Sequence[Tool] = ()) -> list[int]:
+        """Token ids of a conversation, ready for the assistant's reply.
+
+        Args:
+            messages: its turns.
+            tools: what the assistant may call.
+        """
         ...
 
     def encode(self, text: str) -> list[int]: ...
@@ -228,6 +243,7 @@ class Engine(Protocol):
 
         Raises:
             RequestRefusedError: before any chunk.
+            GrammarDeadEndError: at any time.
             EngineOverloadedError: before any chunk.
             RequestFailedError: at any time; before any chunk for a bank version that is not loaded.
             EngineUnavailableError: at any time; a request that runs when the engine stops or dies gets it too.

@@ -34,6 +34,10 @@ def check_sampling(params: SamplingParams, *, vocab: int) -> None:
         _require(params, name, sound, wanted)
     for name, sound, wanted in _numbers(params):
         _require(params, name, sound, wanted)
+    if params.grammar is not None and params.ignore_eos:
+        raise RequestRefusedError(
+            "ignore_eos cannot be used with a grammar: what matches it has an end", param="ignore_eos"
+        )
     if any(not stop for stop in params.stop):
         raise RequestRefusedError("a stop string is empty; wanted at least one character", param="stop")
     for token_id, bias in params.logit_bias.items():

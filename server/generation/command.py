@@ -10,6 +10,8 @@ from breakers.plan import Plan
 from classifiers.base import Conversation
 from server.deployment import Deployment
 from server.engines.base import GenerationChunk, GenerationRequest
+from server.engines.grammars import Grammar
+from server.engines.tool_text import Tool, Turn
 from server.generation.context import RequestContext
 from server.policy.decisions import Shadowed
 from server.policy.planner import Toggle
@@ -24,8 +26,12 @@ REPLIES_LIMIT = 32
 class ChatPrompt:
     """A conversation, to be put through the model's chat template."""
 
-    messages: tuple[Mapping[str, str], ...]
-    """`role` and `content` of each turn, at least one."""
+    messages: tuple[Turn, ...]
+    """At least one."""
+    tools: tuple[Tool, ...] = ()
+    """What the reply may call."""
+    parameter: str = "messages"
+    """Of the request that it came in, for messages about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,11 @@ class GenerationCommand:
     top_logprobs: int = 0
     prompt_logprobs: int | None = None
     """Score the prompt's tokens too, naming this many of the likeliest; None for not at all."""
+    grammar: Grammar | None = None
+    """What the reply has to be."""
     toggles: Mapping[str, Toggle] = field(default_factory=dict)
     profile: Profile | None = None
-    """Beats the model name's profile."""
+    """Beats the profiles of the request's header and of the model name."""
     user: str | None = None
     """The caller's own word for whom it asks."""
 

@@ -6,7 +6,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-from server.access.caller import LOCAL, Caller
+from server.access.caller import ANYONE, Caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +15,11 @@ class RequestContext:
 
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Ours, unique."""
-    caller: Caller = LOCAL
+    caller: Caller = ANYONE
     arrived: float = field(default_factory=time.monotonic)
     """Seconds of a monotonic clock."""
+    profile_header: str | None = None
+    """What the header `X-Scalpel-Profile` says, unchecked; None without it."""
 
     def elapsed(self) -> float:
         """Seconds since the arrival."""

@@ -6,7 +6,7 @@ import asyncio
 
 from server.access.rates import RateLimiter
 from server.access_metrics import AccessMetrics
-from server.audit import Action, AuditEntry, AuditLog
+from server.audit import Action, Actor, AuditEntry, AuditLog
 from server.errors import AuditFailedError, RateLimitedError
 from server.generation.context import RequestContext
 from server.policy.decisions import Decision, Potentials
@@ -91,8 +91,7 @@ def _entry(action: Action, override: Override, context: RequestContext) -> Audit
     return AuditEntry(
         action=action,
         subject=override.bundle,
-        request_id=context.request_id,
-        key_id=context.caller.key_id,
+        actor=Actor(request_id=context.request_id, key_id=context.caller.key_id),
         before={"floor": override.floor},
         after={"strength": override.asked, "reason": override.reason.value},
     )

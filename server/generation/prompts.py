@@ -8,8 +8,11 @@ from typing import TypeVar
 
 from classifiers.base import Conversation
 from server.engines.base import Engine
+from server.engines.grammars import Grammar
+from server.engines.tool_text import has_tools
 from server.errors import InvalidRequestError
 from server.generation.command import ChatPrompt, Prompt, TextPrompt
+from server.generation.readings import conversations_of
 
 LONG_PROMPT = 8192
 """Characters, or tokens, from which a prompt is tokenised off the event loop."""
@@ -31,24 +34,27 @@ class PromptReader:
             InvalidRequestError: a token id that the model does not have.
         """
         if isinstance(prompt, ChatPrompt):
-            messages = [dict(message) for message in prompt.messages]
+            messages, tools = prompt.messages, prompt.tools
             size = sum(len(message["content"]) for message in messages)
+            if has_tools(messages, tools):
+                return await asyncio.to_thread(self._tokenizer.encode_chat, messages, tools)
             return await _off_loop(size, lambda: self._tokenizer.encode_chat(messages))
         if isinstance(prompt, TextPrompt):
             return await _off_loop(len(prompt.text), lambda: self._tokenizer.encode(prompt.text))
         self._check(prompt.token_ids, "prompt")
         return prompt.token_ids
 
-    async def conversation(self, prompt: Prompt) -> Conversation:
-        """The prompt as a conversation: plain text is one turn of the user's.
+    async def conversations(self, prompt: Prompt, grammar: Grammar | None) -> tuple[Conversation, ...]:
+        """The prompt as conversations to classify, the first one being all of it: plain text is one turn of the
+        user's.
 
         Raises:
             InvalidRequestError: a token id that the model does not have.
         """
         if isinstance(prompt, ChatPrompt):
-            return prompt.messages
+            return conversations_of(prompt.messages, prompt.tools, grammar)
         text = prompt.text if isinstance(prompt, TextPrompt) else await self.text(prompt.token_ids)
-        return ({"role": "user", "content": text},)
+        return conversations_of(({"role": "user", "content": text},), (), grammar)
 
     async def text(self, token_ids: Sequence[int], *, param: str = "prompt") -> str:
         """What token ids say, control tokens left out.

@@ -13,8 +13,11 @@ class AppliedReport:
     """What one bundle did."""
 
     strength: float
+    """0 where it did nothing."""
     kind: str
+    """`breaker`, `steering`, `mask` or `mixed`."""
     reason: str
+    """Who decided the strength."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

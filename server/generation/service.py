@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from breakers.plan import Plan
 from breakers.scoring import ScoredReply
 from classifiers.base import Conversation
 from server.deployment import Deployments
@@ -21,18 +22,30 @@ from server.engines.base import (
     SamplingParams,
     TokenPiece,
 )
-from server.errors import ClientGoneError, ContextLengthError, InvalidRequestError, RequestError
+from server.errors import (
+    ClientGoneError,
+    ContextLengthError,
+    InvalidRequestError,
+    RequestError,
+    RequestTimeoutError,
+    ServerError,
+)
 from server.generation.command import ChatPrompt, GenerationCommand, PreparedRequest, ReplyPiece
 from server.generation.context import ReplyClock, RequestContext
 from server.generation.enforcement import Enforcement
+from server.generation.interruption import Interruptions
+from server.generation.limits import NO_LIMITS, GenerationLimits
 from server.generation.merging import merged
+from server.generation.pace import Pace
 from server.generation.prompts import PromptReader
 from server.generation.report import AppliedReport, Report, ShadowReport
 from server.harm.outputs import FinishedReply, OutputScoring
 from server.harm.potential import ClassifierFailedError, HarmPotential
+from server.logs import REQUEST
 from server.metrics import Metrics, Outcome
 from server.policy.planner import Wishes
-from server.policy.profiles import ServedNames
+from server.policy.profiles import ServedNames, settle_profile
+from server.tracing.base import NO_TRACING, Tracing, spanned
 
 
 class GenerationService:
@@ -48,6 +61,8 @@ class GenerationService:
         classifier: HarmPotential | None,
         outputs: OutputScoring | None,
         enforcement: Enforcement,
+        limits: GenerationLimits = NO_LIMITS,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._engine = engine
         self._prompts = PromptReader(engine)
@@ -57,6 +72,10 @@ class GenerationService:
         self._classifier = classifier
         self._outputs = outputs
         self._enforcement = enforcement
+        self._limits = limits
+        self._tracing = tracing
+        self._running = Interruptions(limits.request_seconds)
+        self._pace = Pace()
 
     async def prepare(self, command: GenerationCommand, context: RequestContext, index: int = 0) -> PreparedRequest:
         """Check, tokenise, classify and plan.
@@ -73,17 +92,21 @@ class GenerationService:
         # The same one for all prompts of an HTTP request, until `ended`.
         deployment = self._deployments.acquire(context.request_id)
         planner = deployment.planner
-        profile = command.profile or self._names.profile(command.model)
+        profile = settle_profile(command.profile, context.profile_header, self._names.profile(command.model))
         wishes = Wishes(profile=profile, toggles=command.toggles, caller=context.caller, user=command.user)
         planner.check(command.toggles)
         await self._enforcement.allow(planner, wishes, context)
         prompt = await self._prompts.token_ids(command.prompt)
         sampling = self._sampling(command, len(prompt))
         self._enforcement.take_prompt(planner, context, len(prompt))
-        conversation = await self._prompts.conversation(command.prompt)
-        potentials = await self._classify(conversation)
-        decision = await self._enforcement.decide(planner, wishes, potentials, context)
+        conversations = await self._prompts.conversations(command.prompt, command.grammar)
+        with spanned(self._tracing, "classify"):
+            potentials = await self._classify(conversations)
+        with spanned(self._tracing, "plan") as span:
+            decision = await self._enforcement.decide(planner, wishes, potentials, context)
+            span.set("scalpel.plan", decision.plan.digest)
         self._metrics.planned(decision.plan)
+        note_prompt(len(prompt), decision.plan)
         request = GenerationRequest(
             request_id=f"{context.request_id}-{index}",
             prompt_token_ids=tuple(prompt),
@@ -96,7 +119,7 @@ class GenerationService:
             context=context,
             command=command,
             request=request,
-            conversation=conversation,
+            conversation=conversations[0],
             deployment=deployment,
             harm_potential=potentials or {},
             shadow=decision.shadow,
@@ -107,18 +130,31 @@ class GenerationService:
 
         Raises:
             EngineError: as `Engine.generate`; one failed reply fails the request.
+            ServerError: the time limit is over, or `interrupt_all` was called.
         """
         requests = prepared.requests()
         texts: list[list[str]] = [[] for _ in requests]
         clocks = [ReplyClock() for _ in requests]
         limits = prepared.deployment.planner.policy.rates(prepared.context.caller)
         self._metrics.prompt_taken(prepared.prompt_tokens)
-        async with aclosing(merged([self._engine.generate(request) for request in requests])) as pieces:
-            async for piece in pieces:
-                self._count(piece, prepared.context, clocks[piece.index])
-                self._enforcement.spend(limits, prepared.context, len(piece.chunk.token_ids))
-                texts[piece.index].append(piece.chunk.text)
-                yield piece
+        replies = merged([self._engine.generate(request) for request in requests])
+        record, tokens = REQUEST.get(), 0
+        try:
+            with spanned(self._tracing, "generate") as span:
+                async with aclosing(self._running.guarded(replies, prepared.context.elapsed())) as pieces:
+                    async for piece in pieces:
+                        self._count(piece, prepared.context, clocks[piece.index])
+                        self._enforcement.spend(limits, prepared.context, len(piece.chunk.token_ids))
+                        texts[piece.index].append(piece.chunk.text)
+                        tokens += len(piece.chunk.token_ids)
+                        yield piece
+                span.set("scalpel.completion_tokens", tokens)
+        except EngineOverloadedError as overloaded:
+            overloaded.retry_after_seconds = self._pace.retry_after(self._engine.stats())
+            raise
+        finally:
+            if record is not None:
+                record.completion_tokens += tokens
         for text in texts:
             self._offer(prepared, "".join(text))
 
@@ -145,16 +181,24 @@ class GenerationService:
     def ended(self, context: RequestContext, error: BaseException | None) -> None:
         """Count one request by how it ended; called once for each, also for those refused before `prepare`."""
         self._deployments.release(context.request_id)
-        self._metrics.request_ended(outcome_of(error), context.elapsed())
+        seconds = context.elapsed()
+        if error is None:
+            self._pace.took(seconds)
+        self._metrics.request_ended(outcome_of(error), seconds)
+
+    def interrupt_all(self, error: ServerError) -> None:
+        """End every request that runs with this error."""
+        self._running.interrupt_all(error)
 
     def _sampling(self, command: GenerationCommand, prompt_tokens: int) -> SamplingParams:
         limit = self._engine.info.max_model_len
-        room = limit - prompt_tokens
+        self._limits.check(prompt_tokens=prompt_tokens, max_tokens=command.max_tokens)
+        room = self._limits.reply_room(limit - prompt_tokens)
         # Without a reply, a prompt may fill the context.
         if room < min(1, 1 if command.max_tokens is None else command.max_tokens):
             raise ContextLengthError(
                 f"the prompt has {prompt_tokens} tokens; this model holds {limit}, prompt and reply together",
-                param="messages" if isinstance(command.prompt, ChatPrompt) else "prompt",
+                param=command.prompt.parameter if isinstance(command.prompt, ChatPrompt) else "prompt",
                 code="context_length_exceeded",
             )
         if command.min_tokens > room:
@@ -187,17 +231,20 @@ class GenerationService:
             seed=command.seed,
             top_logprobs=command.top_logprobs,
             prompt_logprobs=command.prompt_logprobs,
+            grammar=command.grammar,
         )
 
-    async def _classify(self, conversation: Conversation) -> dict[str, float] | None:
+    async def _classify(self, conversations: Sequence[Conversation]) -> dict[str, float] | None:
+        """The highest harm potential of each category; None where the classifier failed on any conversation."""
         if self._classifier is None:
             return {}
         began = time.perf_counter()
         try:
-            potentials = await self._classifier.score(conversation)
+            scores = [await self._classifier.score(conversation) for conversation in conversations]
         except ClassifierFailedError as failure:
             self._metrics.classifier_failed(failure.reason)
             return None
+        potentials = {category: max(score[category] for score in scores) for category in scores[0]}
         self._metrics.classified(potentials, time.perf_counter() - began)
         return potentials
 
@@ -220,12 +267,22 @@ class GenerationService:
         )
 
 
+def note_prompt(tokens: int, plan: Plan) -> None:
+    """For the request's line in the log."""
+    record = REQUEST.get()
+    if record is not None:
+        record.prompt_tokens += tokens
+        record.plan = plan.digest
+
+
 def outcome_of(error: BaseException | None) -> Outcome:
     """How a request ended, from what it ended with."""
     if error is None:
         return Outcome.COMPLETED
     if isinstance(error, RequestError | RequestRefusedError):
         return Outcome.REFUSED
+    if isinstance(error, RequestTimeoutError):
+        return Outcome.TIMED_OUT
     if isinstance(error, EngineOverloadedError):
         return Outcome.OVERLOADED
     if isinstance(error, ClientGoneError | asyncio.CancelledError | GeneratorExit):

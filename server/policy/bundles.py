@@ -23,10 +23,10 @@ class PlannedBundle:
     """The harm potential that its gate reads."""
     gate: Gate | None
     strength_max: float
-    enabled: bool = True
-    """Whether it acts in requests that do not ask for it; an operator may switch that off while the server runs."""
     dose_p95: float | None = None
     """Relative dose at strength 1, as the bundle declares it; without it, a policy with a dose cap is refused."""
+    enabled: bool = True
+    """Whether it acts in requests that do not ask for it; floors hold all the same."""
 
     def __post_init__(self) -> None:
         if self.highest <= 0:

@@ -96,6 +96,14 @@ class Planner:
                 shadow[name] = decide_shadowed(bundle, rules[name], wishes, potentials)
         return Decision(plan=Plan(entries), shadow=shadow, overrides=overrides)
 
+    def required(self, name: str) -> str | None:
+        """Why a bundle must stay loaded; None where it need not."""
+        if name in self.policy.named_bundles:
+            return "the policy has rules for it"
+        if any(rules[name].enabled and rules[name].floor > 0 for rules in self._rules.all if name in rules):
+            return "the policy has a floor for it"
+        return None
+
     def plan(self, wishes: Wishes, potentials: Potentials) -> Plan:
         """The strengths of one request, every loaded bundle named; see `decide`."""
         return self.decide(wishes, potentials).plan

@@ -29,6 +29,11 @@ class RuleTable:
     by_key: Mapping[str, Mapping[str, BundleRules]]
     """By key id or label."""
 
+    @property
+    def all(self) -> tuple[Mapping[str, BundleRules], ...]:
+        """Every set of rules that holds for somebody."""
+        return (self.general, *self.by_key.values())
+
     def of(self, caller: Caller) -> Mapping[str, BundleRules]:
         """The rules that hold for a caller."""
         return self.by_key.get(_entry(self.by_key, caller), self.general)
@@ -47,6 +52,11 @@ class Policy:
         """Twelve hex digits over the settings."""
         text = self.settings.model_dump_json(exclude_unset=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def named_bundles(self) -> frozenset[str]:
+        """The bundles that have to be loaded, because there are rules for them by name."""
+        return frozenset(self.settings.bundles).union(*(key.bundles for key in self.settings.keys.values()))
 
     def rules(self, bundles: Mapping[str, PlannedBundle]) -> RuleTable:
         """The rules for these bundles, every entry of every key checked.

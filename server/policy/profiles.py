@@ -1,11 +1,13 @@
-"""Profiles: named ways to run the breakers, selectable in the model name by clients that can only set a model."""
+"""Profiles: named ways to run the breakers. A request names one in its body; clients that cannot, in the header
+`X-Scalpel-Profile`; and those that can only set a model, in the model's name. The first of these that is there holds.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.errors import UnknownModelError
+from server.errors import InvalidRequestError, UnknownModelError
 
 
 class Profile(StrEnum):
@@ -18,6 +20,9 @@ class Profile(StrEnum):
     STRICT = "strict"
     """Every bundle with a gate runs at full strength; bundles without one are off."""
 
+
+HEADER = "X-Scalpel-Profile"
+"""Names a profile for clients that cannot add to the body."""
 
 SEPARATOR = "@"
 """Stands between a served name and a profile: `scalpel-demo@off`."""
@@ -46,3 +51,25 @@ class ServedNames:
             message = f"the model {model!r} does not exist here; served: {', '.join(self.all)}"
             raise UnknownModelError(message, param="model", code="model_not_found")
         return found
+
+
+def settle_profile(body: Profile | None, header: str | None, named: Profile) -> Profile:
+    """The profile of a request.
+
+    Args:
+        body: what `scalpel.profile` says, None where it says nothing; beats the header.
+        header: what `X-Scalpel-Profile` says, None without it; beats the model name.
+        named: what the model name says.
+
+    Raises:
+        InvalidRequestError: the header names no profile; also where the body beats it.
+    """
+    if header is None:
+        return body or named
+    try:
+        found = Profile(header)
+    except ValueError:
+        raise InvalidRequestError(
+            f"the header {HEADER} is {header[:80]!r}; wanted {', '.join(Profile)}", param=HEADER, code="invalid_value"
+        ) from None
+    return body or found

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from breakers.plan import STRENGTH_STEPS, round_up_strength
+from breakers.plan import STRENGTH_STEPS
 from server.errors import ConfigError
 from server.policy.bundles import PlannedBundle
 from server.policy.settings import (
@@ -81,7 +81,8 @@ def resolve_rules(bundle: PlannedBundle, settings: RuleSettings, where: str) -> 
 
 def _floor(bundle: PlannedBundle, settings: RuleSettings, where: str) -> float:
     _check_range("floor", settings.floor, bundle, where)
-    return round_up_strength(settings.floor)
+    # Exactly up: a floor has no rounding noise to forgive.
+    return math.ceil(settings.floor * STRENGTH_STEPS) / STRENGTH_STEPS
 
 
 def _ceiling(bundle: PlannedBundle, settings: RuleSettings, where: str) -> float:

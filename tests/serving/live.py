@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import uvicorn
 
 from server.api import create_app
+from server.api.edge.connections import ConnectionLimits
+from server.running import uvicorn_settings
 from server.state import ServerState, assemble
 from serving.bundles import three_bundles
 from serving.stubs import StubClassifier, StubEngine, StubScorer
@@ -25,10 +27,10 @@ class Live:
 
 
 @contextmanager
-def live(state: ServerState) -> Iterator[Live]:
+def live(state: ServerState, limits: ConnectionLimits = ConnectionLimits()) -> Iterator[Live]:
     """Serve until the block ends; fails if the server does not start or stop."""
-    config = uvicorn.Config(create_app(state), host="127.0.0.1", port=0, log_level="warning", ws="none")
-    server = uvicorn.Server(config)
+    settings = uvicorn_settings(create_app(state), limits, host="127.0.0.1", port=0)
+    server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

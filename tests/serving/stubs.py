@@ -27,8 +27,8 @@ from server.engines.checks import BATCH, PREFIX, STRENGTH_0, Canary, CheckResult
 class StubTokenizer:
     """One token a character."""
 
-    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        return self.encode("".join(message["content"] for message in messages) + ">")
+    def encode_chat(self, messages: Sequence[Mapping[str, object]], tools: Sequence[object] = ()) -> list[int]:
+        return self.encode("".join(str(message["content"]) for message in messages) + ">")
 
     def encode(self, text: str) -> list[int]:
         return [ord(c) for c in text]

@@ -14,7 +14,7 @@ from serving.bundles import breaker, made_up_bundle, three_bundles, with_canarie
 from serving.stubs import StubClassifier
 
 
-def tiny_chat_model(seed: int = 0) -> LoadedModel:
+def tiny_chat_model(seed: int = 0, *, positions: int = 256) -> LoadedModel:
     """A random Llama that chats in bytes."""
     tokenizer = tiny_tokenizer()
     config = LlamaConfig(
@@ -24,7 +24,7 @@ def tiny_chat_model(seed: int = 0) -> LoadedModel:
         num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=positions,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
@@ -37,12 +37,12 @@ def tiny_chat_model(seed: int = 0) -> LoadedModel:
     return LoadedModel(model=model, tokenizer=tokenizer, model_id="tiny")
 
 
-def tiny_state(**changes: object) -> ServerState:
+def tiny_state(*, slots: int = 4, positions: int = 256, **changes: object) -> ServerState:
     """The server's parts around it, engine not started."""
-    loaded = tiny_chat_model()
+    loaded = tiny_chat_model(positions=positions)
     bundles = with_canaries(three_bundles(fingerprint_model(loaded.model)), loaded.model)
     engine = load_embedded_engine(
-        EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=4)
+        EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=slots)
     )
     parts = {"engine": engine, "bundles": bundles, "served_name": "scalpel-demo", "classifier": StubClassifier()}
     return assemble(**(parts | changes))

@@ -18,12 +18,10 @@ class _Answer(BaseModel):
 class _Reporting(_Answer):
     """Leaves the report out where it stands elsewhere."""
 
-    scalpel: Report | None = None
-
     @model_serializer(mode="wrap")
     def _without_no_report(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         body: dict[str, Any] = serialise(self)
-        if self.scalpel is None:
+        if body["scalpel"] is None:
             del body["scalpel"]
         return body
 
@@ -43,26 +41,38 @@ class CompletionLogprobs(_Answer):
 
 
 class CompletionChoice(_Reporting):
-    """A reply; in a stream a piece of one. With several prompts, `scalpel` is here."""
+    """A reply; in a stream a piece of one."""
 
     index: int
     """Prompt times `n` plus reply."""
     text: str
+    """The reply, behind its prompt with `echo`."""
     logprobs: CompletionLogprobs | None = None
+    """With `logprobs` only."""
     finish_reason: FinishReason | None = None
-    """In a stream: in the last event of the reply."""
+    """`stop`: an end token or a stop string; `length`: `max_tokens`, or the end of the context. In a stream null but
+    in a reply's last event."""
+    scalpel: Report | None = None
+    """With several prompts: what was read in this reply's prompt and applied in the model."""
 
 
 class Completion(_Reporting):
-    """A whole response; with one prompt, `scalpel` is here. An event of a stream looks the same, without usage."""
+    """A whole response."""
 
     id: str
+    """`cmpl-` and the request's id."""
     object: Literal["text_completion"] = "text_completion"
+    """What this is."""
     created: int
     """Seconds since the epoch."""
     model: str
+    """As the request named it."""
     choices: tuple[CompletionChoice, ...]
+    """All replies to all prompts; in a stream's events one piece of one."""
     usage: Usage
+    """Tokens; in a stream in the last event, with `include_usage` only."""
+    scalpel: Report | None = None
+    """With one prompt: what was read in it and applied in the model."""
 
 
 class CompletionEvent(_Reporting):
@@ -73,6 +83,7 @@ class CompletionEvent(_Reporting):
     created: int
     model: str
     choices: tuple[CompletionChoice]
+    scalpel: Report | None = None
 
 
 class CompletionUsageEvent(_Answer):

@@ -67,9 +67,11 @@ class Tokenized(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     count: int
+    """How many."""
     max_model_len: int
     """Prompt and reply together, in tokens."""
     tokens: list[int]
+    """Their ids."""
     token_strs: list[str] | None = None
     """Text of each token; null unless asked for."""
 

@@ -2,8 +2,9 @@
 
 A request's way through the files: `engine` checks it, `mailbox` queues it, `loop` takes steps in a thread,
 `scheduler` says who is in them, `stepper` runs them as packed forwards (`batch`, `executor`, `attention`, `cache`),
-`sampler` chooses tokens, `sequence` turns them into text (`detokenizer`, `stops`), `replies` brings it back.
-`banks` holds the loaded bundles by version, `swapping` changes them while requests run.
+`sampler` chooses tokens (within a `grammar`, where a request has one), `sequence` turns them into text
+(`detokenizer`, `stops`), `replies` brings it back. `banks` holds the loaded bundles by version, `swapping` changes
+them while requests run.
 `linear` makes the model's products fast on a CPU.
 """
 

@@ -58,6 +58,15 @@ class Adjustments:
         """How they change."""
         return self._table[:, : len(self._columns)]
 
+    @property
+    def bans_end(self) -> bool:
+        """Whether end tokens come too early for `min_tokens`."""
+        return self._banned > 0 and self._generated < self._params.min_tokens
+
+    def allow_end(self) -> None:
+        """Let the reply end although it is shorter than `min_tokens`."""
+        self._table[_PENALTY, : self._banned] = 0.0
+
     def note(self, token_id: int) -> None:
         """Count a token of the reply."""
         params = self._params

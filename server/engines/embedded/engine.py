@@ -19,6 +19,8 @@ from server.engines.base import (
 )
 from server.engines.checks import Canary, CheckResult
 from server.engines.embedded.banks import Banks, LoadedBank
+from server.engines.embedded.grammar.compiler import GrammarCompiler
+from server.engines.embedded.grammar.matcher import GrammarMatcher
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.replies import ReplyStream
@@ -41,6 +43,7 @@ class EmbeddedEngine:
         swapper: BankSwapper,
         vocab: int,
         eos_ids: frozenset[int],
+        grammars: GrammarCompiler,
         mailbox: Mailbox,
         loop: StepLoop,
         selftest: SelfTest,
@@ -52,6 +55,7 @@ class EmbeddedEngine:
         self._swapper = swapper
         self._vocab = vocab
         self._eos_ids = eos_ids
+        self._grammars = grammars
         self._mailbox = mailbox
         self._loop = loop
         self._selftest = selftest
@@ -83,6 +87,7 @@ class EmbeddedEngine:
     async def stop(self) -> None:
         """Accept no more, let accepted requests finish for `drain_seconds`, then end the loop."""
         await asyncio.to_thread(self._loop.stop, self._drain_seconds)
+        self._grammars.stop()
 
     async def load_bundles(self, entries: Sequence[BankEntry]) -> int:
         """A new bank version beside the others; see `Engine.load_bundles`.
@@ -135,7 +140,9 @@ class EmbeddedEngine:
     ) -> AsyncGenerator[GenerationChunk, None]:
         bank = self._banks.of_request(request.bank_version)
         self._check(request, bank)
-        running = self._prepare(request, forced, bank)
+        grammar = request.sampling.grammar
+        matcher = await self._grammars.matcher(grammar) if grammar is not None else None
+        running = self._prepare(request, forced, bank, grammar=matcher)
         self._mailbox.submit(running)
         try:
             while True:
@@ -152,6 +159,7 @@ class EmbeddedEngine:
         forced: Sequence[int],
         bank: LoadedBank,
         kind: type[RunningRequest] = RunningRequest,
+        grammar: GrammarMatcher | None = None,
     ) -> RunningRequest:
         return kind(
             request,
@@ -161,6 +169,7 @@ class EmbeddedEngine:
             max_model_len=self._info.max_model_len,
             bank=bank,
             forced=forced,
+            grammar=grammar,
         )
 
     def _check(self, request: GenerationRequest, bank: LoadedBank) -> None:

@@ -28,6 +28,8 @@ from server.engines.embedded.config import (
 from server.engines.embedded.engine import EmbeddedEngine
 from server.engines.embedded.errors import EmbeddedLoadError
 from server.engines.embedded.executor import Executor
+from server.engines.embedded.grammar.compiler import GrammarCompiler
+from server.engines.embedded.grammar.vocabulary import Vocabulary
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.positions import usable_positions
@@ -150,13 +152,16 @@ def _assemble(
         bundles=first.bank.names,
     )
     block = None if prefixes is None else prefixes.block
+    tokenizer = HuggingFaceTokenizer(loaded.tokenizer)
+    eos_ids = end_of_reply_ids(model, loaded.tokenizer)
     return EmbeddedEngine(
         info=info,
-        tokenizer=HuggingFaceTokenizer(loaded.tokenizer),
+        tokenizer=tokenizer,
         banks=banks,
         swapper=swapper,
         vocab=vocab,
-        eos_ids=end_of_reply_ids(model, loaded.tokenizer),
+        eos_ids=eos_ids,
+        grammars=GrammarCompiler(Vocabulary(tokenizer, size=vocab, end_ids=eos_ids)),
         mailbox=mailbox,
         loop=StepLoop(mailbox, scheduler, stepper, executor, banks, threads=resolved.threads),
         selftest=SelfTest(executor, mailbox, info, block=block, bitwise=config.deterministic),

@@ -124,6 +124,9 @@ def _news(outcome: Outcome) -> GenerationChunk | EngineError | None:
         return None
     try:
         return request.accept(outcome.choice)
+    except EngineError as error:
+        request.fail()
+        return error
     except Exception as error:
         logger.warning("request %s failed after sampling", request.request.request_id, exc_info=error)
         request.fail()

@@ -1,7 +1,8 @@
 """Choosing tokens: each request by its own rules and its own random numbers.
 
 Random numbers come from one generator a request, one number a token, so that a seed means the same sequence of
-choices whatever else runs. `adjustments` change logits, `filters` cut and draw, `logprobs` read what the model said.
+choices whatever else runs. `adjustments` change logits, `grammar` forbids tokens, `filters` cut and draw, `logprobs`
+read what the model said.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch import Tensor
 from server.engines.base import SamplingParams, TokenLogprob
 from server.engines.embedded.adjustments import Adjustments, adjusted
 from server.engines.embedded.filters import draw_tokens
+from server.engines.embedded.grammar.masks import masked
+from server.engines.embedded.grammar.matcher import GrammarMatcher
 from server.engines.embedded.logprobs import likeliest
 
 DRAWS_AT_ONCE = 64
@@ -44,9 +47,11 @@ class TokenChooser:
         *,
         prompt: Sequence[int] = (),
         end_ids: Collection[int] = (),
+        grammar: GrammarMatcher | None = None,
     ) -> None:
         """`prompt` and `end_ids` (the tokens that end a reply) are for the rules that look at them."""
         self.params = params
+        self.grammar = grammar
         self.adjustments = Adjustments.of(params, prompt, end_ids)
         self._generator = torch.Generator()
         self._generator.manual_seed(secrets.randbits(63) if params.seed is None else params.seed % SEED_MODULUS)
@@ -69,21 +74,50 @@ class TokenChooser:
             self._draws = list(reversed(numbers.tolist()))
         return self._draws.pop()
 
+    def allowed(self) -> bytes | None:
+        """What the grammar lets come next, one bit a token, the lowest bit first; None where there is no grammar.
+
+        Raises:
+            GrammarDeadEndError: nothing.
+        """
+        if self.grammar is None:
+            return None
+        bits = self.grammar.allowed()
+        if self.adjustments is not None and self.adjustments.bans_end and self.grammar.only_end(bits):
+            self.adjustments.allow_end()
+        return bits
+
     def note(self, token_id: int) -> None:
-        """Tell the rules that the reply has grown by a token."""
+        """Tell the rules that the reply has grown by a token.
+
+        Raises:
+            GrammarDeadEndError: the grammar does not have it.
+        """
         if self.adjustments is not None:
             self.adjustments.note(token_id)
+        if self.grammar is not None:
+            self.grammar.accept(token_id)
 
 
-def choose(logits: Float[Tensor, "row vocab"], choosers: Sequence[TokenChooser]) -> list[Choice | None]:
+def choose(
+    logits: Float[Tensor, "row vocab"],
+    choosers: Sequence[TokenChooser],
+    allowed: Sequence[bytes | None] | None = None,
+) -> list[Choice | None]:
     """One token a row. `logits` are changed on the way, and are afterwards what they were.
+
+    Args:
+        logits: of the model.
+        choosers: of each row.
+        allowed: what each row's grammar allows, as `TokenChooser.allowed` says; None where no row has one.
 
     Returns:
         None for a row whose logits hold NaN or plus infinity, or where every token is impossible.
     """
     normaliser = logits.logsumexp(-1)
     adjustments = [c.adjustments for c in choosers]
-    with adjusted(logits, adjustments):
+    allowed = allowed or ()
+    with adjusted(logits, adjustments), masked(logits, allowed):
         best, tokens = logits.max(-1)
         forced = {row: token for row, c in enumerate(choosers) if (token := c.next_forced()) is not None}
         drawn = [row for row, c in enumerate(choosers) if row not in forced and c.random]
@@ -92,7 +126,7 @@ def choose(logits: Float[Tensor, "row vocab"], choosers: Sequence[TokenChooser])
     if forced:
         tokens[list(forced)] = torch.tensor(list(forced.values()), device=tokens.device)
     sound = (torch.isfinite(normaliser) & (best > -torch.inf)).tolist()
-    if drawn or forced or any(a is not None for a in adjustments):
+    if drawn or forced or any(a is not None for a in (*adjustments, *allowed)):
         best = logits.gather(1, tokens[:, None])[:, 0]
     logprobs = (best - normaliser).tolist()
     named = likeliest(logits, normaliser, [c.params.top_logprobs for c in choosers])

@@ -17,6 +17,8 @@ from server.engines.base import (
 from server.engines.embedded.banks import LoadedBank
 from server.engines.embedded.batch import Work
 from server.engines.embedded.detokenizer import IncrementalDetokenizer
+from server.engines.embedded.grammar.matcher import GrammarMatcher
+from server.engines.embedded.grammar.text import GrammarDetokenizer
 from server.engines.embedded.logprobs import score_tokens
 from server.engines.embedded.prefix import kv_identity
 from server.engines.embedded.replies import ReplyStream
@@ -37,6 +39,7 @@ class RunningRequest:
         max_model_len: int,
         bank: LoadedBank,
         forced: Sequence[int] = (),
+        grammar: GrammarMatcher | None = None,
     ) -> None:
         prompt = request.prompt_token_ids
         start = request.generation_start
@@ -47,7 +50,7 @@ class RunningRequest:
         self.generation_start = len(prompt) - 1 if start is None else start
         self.identity = kv_identity(request.plan, bank.scopes, self.generation_start, bank.version)
         self._eos_ids = frozenset[int]() if request.sampling.ignore_eos else eos_ids
-        self.chooser = TokenChooser(request.sampling, forced, prompt=prompt, end_ids=self._eos_ids)
+        self.chooser = TokenChooser(request.sampling, forced, prompt=prompt, end_ids=self._eos_ids, grammar=grammar)
         self.token_ids = list(prompt)
         self.processed = 0
         """Tokens whose keys and values are in the cache."""
@@ -61,7 +64,7 @@ class RunningRequest:
         self._prompt_length = len(prompt)
         self._last_length = min(len(prompt) + request.sampling.max_tokens, max_model_len)
         self._prompt_scores: list[ScoredToken] = []
-        self._detokenizer = IncrementalDetokenizer(decode)
+        self._detokenizer = IncrementalDetokenizer(decode) if grammar is None else GrammarDetokenizer(grammar, decode)
         self._stops = StopMatcher(request.sampling.stop)
 
     @property

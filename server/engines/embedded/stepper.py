@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from breakers.bank import TokenStrengths
-from server.engines.base import RequestFailedError
+from server.engines.base import EngineError, GrammarDeadEndError, RequestFailedError
 from server.engines.embedded.banks import LoadedBank, Packing
 from server.engines.embedded.batch import PackedBatch
 from server.engines.embedded.executor import Executor
@@ -35,7 +35,7 @@ class Outcome:
 
     assignment: Assignment
     choice: Choice | None
-    error: RequestFailedError | None = None
+    error: EngineError | None = None
 
 
 ROW_MULTIPLE = 8
@@ -151,31 +151,52 @@ def _packed(step: Step, packing: Packing) -> list[Step]:
 
 
 def _choose(assignments: Sequence[Assignment], logits: Float[Tensor, "row vocab"], packing: Packing) -> list[Outcome]:
-    failures: dict[RunningRequest, RequestFailedError] = {}
+    failures: dict[RunningRequest, EngineError] = {}
     if any(a.work.wants_all_logits for a in assignments):
         failures = _score_prompts(assignments, logits)
         logits = logits[_last_rows(assignments)]
     wanting = [a for a in assignments if a.work.wants_logits]
     outcomes = [Outcome(a, None, failures.get(a.request)) for a in assignments if not a.work.wants_logits]
     choosers = [a.request.chooser for a in wanting]
+    allowed = _allowed(wanting, failures)
     if packing is Packing.TOGETHER:
-        choices = choose(logits, choosers) if wanting else []
+        choices = choose(logits, choosers, allowed) if wanting else []
     else:
         # Row by row: a vectorised reduction may round differently with another number of rows.
-        choices = [choose(logits[i : i + 1], [chooser])[0] for i, chooser in enumerate(choosers)]
+        choices = [
+            choose(logits[i : i + 1], [chooser], allowed and [allowed[i]])[0] for i, chooser in enumerate(choosers)
+        ]
     for assignment, choice in zip(wanting, choices, strict=True):
         error = failures.get(assignment.request)
-        if choice is None:
+        if choice is None and error is None:
             error = RequestFailedError("the model gave logits that are not finite")
         outcomes.append(Outcome(assignment, choice, error))
     return outcomes
 
 
+def _allowed(wanting: Sequence[Assignment], failures: dict[RunningRequest, EngineError]) -> list[bytes | None] | None:
+    """What the grammar of each request lets come next; those whose grammar leads nowhere are added to `failures`.
+
+    Returns:
+        None where no request has a grammar.
+    """
+    if all(a.request.chooser.grammar is None for a in wanting):
+        return None
+    allowed: list[bytes | None] = []
+    for assignment in wanting:
+        try:
+            allowed.append(assignment.request.chooser.allowed())
+        except GrammarDeadEndError as error:
+            failures[assignment.request] = error
+            allowed.append(None)
+    return allowed
+
+
 def _score_prompts(
     assignments: Sequence[Assignment], logits: Float[Tensor, "row vocab"]
-) -> dict[RunningRequest, RequestFailedError]:
+) -> dict[RunningRequest, EngineError]:
     """Let requests that want their prompt scored read their rows; whom that failed, and why."""
-    failures: dict[RunningRequest, RequestFailedError] = {}
+    failures: dict[RunningRequest, EngineError] = {}
     row = 0
     for assignment in assignments:
         work = assignment.work

@@ -4,21 +4,41 @@ A chat is rendered by the model's own template. Where a message contains the tex
 that text is encoded in pieces, so that it reaches the model as the characters it is. Everything else is encoded
 exactly as the model was trained. Afterwards the control tokens are counted against the same chat with harmless
 contents: more of them than the template brings, and the request is refused.
+
+Tools and calls are given to templates that render them; for others the conversation is written as plain turns first.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from server.engines.base import RequestRefusedError, TokenPiece
 from server.engines.embedded.pieces import TokenPieces
+from server.engines.tool_text import Tool, Turn, call_text, has_tools, plain_turns
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 _HARMLESS = "x"
+
+_PROBE_NAME, _PROBE_RESULT = "probename", "proberesult"
+_PROBE_TOOLS = (
+    {"type": "function", "function": {"name": _PROBE_NAME, "description": "", "parameters": {"type": "object"}}},
+)
+_PROBE_CALL = {
+    "id": "callprobe",
+    "type": "function",
+    "function": {"name": "probecall", "arguments": {"a": "probevalue"}},
+}
+_PROBE = (
+    {"role": "user", "content": _HARMLESS},
+    {"role": "assistant", "content": "", "tool_calls": (_PROBE_CALL,)},
+    {"role": "tool", "tool_call_id": "callprobe", "name": "probecall", "content": _PROBE_RESULT},
+)
+"""What a template that knows tools says all of."""
 
 
 class HuggingFaceTokenizer:
@@ -41,7 +61,17 @@ class HuggingFaceTokenizer:
         """Whether `encode_chat` can work."""
         return bool(self._tokenizer.chat_template)
 
-    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+    @cached_property
+    def renders_tools(self) -> bool:
+        """Whether the chat template shows tools and results, and calls in the form that replies have; found out by
+        trying. What a model was taught in another form it would write in that form."""
+        try:
+            rendered = self._render(_PROBE, _PROBE_TOOLS)
+        except Exception:  # noqa: BLE001 - whatever a template makes of what it does not know: it does not know it
+            return False
+        return all(part in rendered for part in (_PROBE_NAME, call_text(_PROBE_CALL), _PROBE_RESULT))
+
+    def encode_chat(self, messages: Sequence[Turn], tools: Sequence[Tool] = ()) -> list[int]:
         """Token ids of a conversation, ready for the assistant's reply.
 
         Raises:
@@ -53,12 +83,21 @@ class HuggingFaceTokenizer:
         for message in messages:
             if message["role"] not in ROLES:
                 raise RequestRefusedError(f"role is {message['role']!r}; wanted one of {', '.join(ROLES)}")
-        harmless = [m | {"content": _HARMLESS if m["content"].strip() else m["content"]} for m in messages]
-        expected = self._controls(self._encode_plain(self._render(harmless)))
-        token_ids = self._encode_rendered(messages)
+        if has_tools(messages, tools) and not self.renders_tools:
+            messages, tools = plain_turns(messages, tools), ()
+        harmless = [_changed_turn(m, self._harmless_content(m), self._harmless) for m in messages]
+        expected = self._controls(self._encode_plain(self._render(harmless, _changed(tools, self._harmless))))
+        token_ids = self._encode_rendered(messages, tools)
         if self._controls(token_ids) != expected:
             raise RequestRefusedError("a message contains text that this model would read as control tokens")
         return token_ids
+
+    def _harmless_content(self, message: Turn) -> str:
+        content = str(message["content"])
+        return _HARMLESS if content.strip() else content
+
+    def _harmless(self, text: str) -> str:
+        return self._control_text.sub(_HARMLESS, text)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text, with what the tokenizer puts before a text; nothing in it is a control token.
@@ -70,6 +109,10 @@ class HuggingFaceTokenizer:
         if self._controls(token_ids):
             raise RequestRefusedError("the text contains what this model would read as control tokens")
         return [*self._prefix, *token_ids]
+
+    def encode_bare(self, text: str) -> list[int]:
+        """Token ids of text that goes on with other text; nothing in it is guarded."""
+        return self._encode_plain(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of a reply, without control tokens."""
@@ -87,32 +130,40 @@ class HuggingFaceTokenizer:
         """What one token stands for."""
         return self._pieces.piece(token_id)
 
-    def _encode_rendered(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Render with a mark in place of each control text that a message holds, and encode around the marks."""
+    def _encode_rendered(self, messages: Sequence[Turn], tools: Sequence[Tool]) -> list[int]:
+        """Render with a mark in place of each control text that a message or tool holds, and encode around them."""
         key = secrets.token_hex(8)
         found: list[str] = []
-        marked = []
-        for message in messages:
-            content = ""
-            for piece, is_control in self._split_controls(message["content"]):
-                content += f"[{key}:{len(found)}]" if is_control else piece
+
+        def marked(text: str) -> str:
+            pieces = []
+            for piece, is_control in self._split_controls(text):
+                pieces.append(f"[{key}:{len(found)}]" if is_control else piece)
                 if is_control:
                     found.append(piece)
-            marked.append(message | {"content": content})
-        rendered = self._render(marked)
-        pieces: list[tuple[str, bool]] = []
-        for number, control in enumerate(found):
-            before, mark, rendered = rendered.partition(f"[{key}:{number}]")
-            if not mark:
-                raise RequestRefusedError("the chat template changes a message that contains a control token's text")
-            pieces += [(before, False), (control, True)]
-        return self._encode_pieces([*pieces, (rendered, False)])
+            return "".join(pieces)
 
-    def _render(self, messages: Sequence[dict[str, str]]) -> str:
+        contents = [marked(message["content"]) for message in messages]
+        in_contents = len(found)
+        turns = [_changed_turn(m, content, marked) for m, content in zip(messages, contents, strict=True)]
+        rendered = self._render(turns, _changed(tools, marked))
+        parts = re.split(rf"\[{key}:(\d+)\]", rendered)
+        # What a message says has to come once and in order; a template may leave out the rest, or repeat it.
+        if [number for number in map(int, parts[1::2]) if number < in_contents] != list(range(in_contents)):
+            raise RequestRefusedError("the chat template changes a message that contains a control token's text")
+        pieces = [(found[int(part)], True) if i % 2 else (part, False) for i, part in enumerate(parts)]
+        return self._encode_pieces(pieces)
+
+    def _render(self, messages: Sequence[Turn], tools: Sequence[Tool]) -> str:
         from jinja2.exceptions import TemplateError
 
         try:
-            text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+            text = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tools=list(tools) or None,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
         except TemplateError as error:
             raise RequestRefusedError(f"this model's chat template refuses the conversation: {error}") from error
         return str(text)
@@ -152,6 +203,23 @@ def _control_tokens(tokenizer: Any) -> dict[int, str]:
     if unknown not in (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id):
         controls.pop(unknown, None)
     return controls
+
+
+def _changed_turn(turn: Turn, content: str, change: Callable[[str], str]) -> dict[str, Any]:
+    """A turn with this content and every other text changed, but for the role."""
+    others = {key: _changed(part, change) for key, part in turn.items() if key not in ("role", "content")}
+    return {"role": turn["role"], "content": content, **others}
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """Nested values with every text changed, names included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key): _changed(part, change) for key, part in value.items()}
+    if isinstance(value, Sequence):
+        return [_changed(part, change) for part in value]
+    return value
 
 
 def _index_of(whole: Sequence[int], part: Sequence[int]) -> int:

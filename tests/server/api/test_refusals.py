@@ -97,8 +97,8 @@ def test_an_unknown_model_is_a_404_with_the_served_names(http: httpx.Client) -> 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("tools", [{"type": "function"}]),
-        ("response_format", {"type": "json_object"}),
+        ("functions", [{"name": "f"}]),
+        ("modalities", ["audio"]),
         ("audio", {}),
     ],
 )
@@ -116,6 +116,8 @@ def test_a_parameter_that_is_not_served_is_refused_by_name(http: httpx.Client, n
         ("tools", []),
         ("tool_choice", "none"),
         ("response_format", {"type": "text"}),
+        ("response_format", {"type": "json_object"}),
+        ("parallel_tool_calls", False),
         ("presence_penalty", 0.0),
         ("presence_penalty", None),
         ("frequency_penalty", -2),
@@ -196,7 +198,13 @@ def test_a_value_out_of_range_is_refused(http: httpx.Client, name: str, value: o
     ("message", "said"),
     [
         ({"role": "user"}, "messages.0.content: Field required"),
-        ({"role": "tool", "content": "x"}, "messages.0.role"),
+        ({"role": "tool", "content": "x"}, "messages.0: tool_call_id: a tool's message has one"),
+        ({"role": "tool", "content": "x", "tool_call_id": "a"}, "messages.0.tool_call_id: no call before it"),
+        ({"role": "owner", "content": "x"}, "messages.0.role"),
+        ({"role": "user", "content": None}, "messages.0.content: Field required"),
+        ({"role": "assistant", "content": None}, "messages.0.content: Field required"),
+        ({"role": "assistant"}, "messages.0.content: Field required"),
+        ({"role": "assistant", "content": None, "tool_calls": []}, "messages.0.content: Field required"),
         ({"role": "user", "content": 5}, "a string or a list of text parts"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "messages.0.content.0.type"),
         ({"role": "user", "content": "x", "colour": 1}, "known: annotations, audio, content"),
