@@ -139,7 +139,7 @@ class HarmPotential:
         """A score or a failure for each."""
         try:
             return self._call([job.conversation for job in batch])
-        except Exception as error:  # whatever a classifier raises must end as full strength
+        except BaseException as error:  # whatever a classifier raises, an exit too, must end as full strength
             if len(batch) == 1:
                 logger.exception("the classifier %s failed", self.classifier.name)
                 return [ClassifierFailedError(ClassifierFailure.ERROR)]

@@ -164,3 +164,19 @@ def test_an_accepted_bundle_is_shown_on_a_ready_server() -> None:
     (shown,) = ready.json()["checks"]
     assert (shown["check"], shown["verdict"]) == ("canary:gender_bias", "accepted")
     assert metric(server.state, "canary:gender_bias") == 1
+
+
+def test_a_sabotaged_engine_serves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    state = tiny_state()
+    model = state.engine._loop._executor.model
+    model.model.layers[0].mlp.register_forward_hook(lambda _module, _args, output: output * (1 + 1e-5))
+    with live(state) as server, httpx.Client(base_url=server.url) as http:
+        assert http.get("/health").status_code == 200
+        ready = http.get("/health/ready")
+        refused = http.post("/v1/chat/completions", json=BODY | {"stream": True})
+    assert (ready.status_code, refused.status_code) == (503, 503)
+    assert [check["check"] for check in ready.json()["checks"]] == ["strength_0"]
+    assert refused.json()["error"]["code"] == "selftest_failed"
+    assert metric(state, "strength_0") == 0
+    assert metric(state, "canary:toxicity") == metric(state, "batch") == metric(state, "prefix") == 1
+    assert "self-test: strength_0 failed: logits differ" in caplog.text

@@ -96,7 +96,7 @@ class RequestChecks:
         probes = [self._probe(_PROMPT - 2 * i, plans[i]) for i in range(together)]
         alone = [(await self._score([probe]))[0] for probe in probes]
         mixed = await self._score(probes)
-        return self._judged(BATCH, alone, mixed, f"{together} requests differ alone and in one batch")
+        return self._judged(BATCH, alone, mixed, f"{together} requests alone and in one batch")
 
     async def prefix(self) -> CheckResult:
         """A request behind one with another plan and the same prompt, and the same request computed afresh."""
@@ -109,7 +109,7 @@ class RequestChecks:
             await self._score([first])
             behind += await self._score([probe])
             afresh += await self._score([self._like(first, plan, ColdRequest)])
-        said = "a request that follows one with another plan and the same prompt differs from a cold run"
+        said = "a request behind one with another plan and the same prompt, and a cold run"
         return self._judged(PREFIX, afresh, behind, said)
 
     def _judged(
@@ -120,7 +120,7 @@ class RequestChecks:
         return CheckResult(
             name=name,
             verdict=Verdict.PASSED if distance <= self._limit else Verdict.FAILED,
-            detail=f"log-probabilities of {said} by {distance:.2g} (wanted at most {self._limit:g})",
+            detail=f"log-probabilities differ by {distance:.2g} between {said} (wanted at most {self._limit:g})",
             measured=distance if distance < float("inf") else None,
             limit=self._limit,
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,7 @@ from torch import nn
 
 from breakers.architectures import resolve_sites
 from breakers.bank import BankEntry, HookBank, HookStrengths, Scope
-from server.engines.base import RequestFailedError
+from server.engines.base import EngineOverloadedError, GenerationChunk, RequestFailedError
 from server.engines.checks import BATCH, PREFIX, STRENGTH_0, failing
 from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embedded_engine
 from server.engines.embedded import sequence as sequence_module
@@ -136,6 +137,24 @@ async def test_without_a_prefix_cache_nothing_is_shared() -> None:
     async with running(build(bundles, prefix_cache_tokens=0)) as engine:
         prefix = (await engine.selftest(()))[-1]
     assert (prefix.name, prefix.ok, prefix.detail) == (PREFIX, True, "there is no prefix cache")
+
+
+async def test_a_full_queue_is_waited_for() -> None:
+    bundles = contract_bundles(TYPE)
+    async with running(build(bundles, slots=2, queue_size=0)) as engine:
+        busy = [engine.generate(request(prompt(5), max_tokens=40, ignore_eos=True)) for _ in range(2)]
+        for chunks in busy:
+            await anext(chunks)
+        with pytest.raises(EngineOverloadedError):
+            await reply(engine, request(prompt(5)))
+
+        async def read(chunks: AsyncGenerator[GenerationChunk, None]) -> int:
+            return len([chunk async for chunk in chunks])
+
+        canaries = canaries_for(TYPE, bundles)
+        results, *lengths = await asyncio.gather(engine.selftest(canaries), *map(read, busy))
+    assert failing(results) == ()
+    assert lengths == [39, 39]
 
 
 @pytest.mark.parametrize("max_model_len", [5, 16, 70])

@@ -42,8 +42,10 @@ async def test_scores_come_through_sorted() -> None:
         assert list((await potential.score(TURNS)).items()) == [("gender_bias", 0.02), ("toxicity", 0.95)]
 
 
-@pytest.mark.parametrize("error", [ClassifierError("no"), RuntimeError("no"), MemoryError()])
-async def test_an_exception_is_a_failure_and_the_next_request_works(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ClassifierError("no"), RuntimeError("no"), MemoryError(), SystemExit(1), asyncio.CancelledError()]
+)
+async def test_an_exception_is_a_failure_and_the_next_request_works(error: BaseException) -> None:
     classifier = StubClassifier(failure=error)
     async with running(classifier) as potential:
         assert await failure_of(potential) is ClassifierFailure.ERROR
