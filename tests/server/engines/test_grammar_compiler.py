@@ -239,3 +239,19 @@ async def test_a_vocabulary_that_cannot_write_it_is_refused() -> None:
     endless = GrammarCompiler(vocabulary(ends=frozenset()))
     with pytest.raises(RequestRefusedError, match="this model has no end token"):
         await endless.matcher(json_grammar({"type": "integer"}))
+
+
+async def test_the_part_at_fault_is_named() -> None:
+    compiler = GrammarCompiler(vocabulary())
+    good, bad = '{"type": "object"}', '{"type": "object", "not": {}}'
+    functions = (Function(name="first", schema=good), Function(name="second", schema=bad))
+    with pytest.raises(RequestRefusedError) as refused:
+        await compiler.matcher(CallGrammar(functions=functions, param="tools"))
+    assert str(refused.value) == 'the parameters of second cannot be enforced: Unimplemented keys: ["not"]'
+    assert refused.value.param == "tools"
+    otherwise = JsonGrammar(schema=bad, param="response_format")
+    with pytest.raises(RequestRefusedError) as refused:
+        await compiler.matcher(CallGrammar(functions=functions[:1], otherwise=otherwise, param="tools"))
+    assert str(refused.value) == 'the grammar cannot be enforced: Unimplemented keys: ["not"]'
+    assert refused.value.param == "response_format"
+    compiler.stop()
