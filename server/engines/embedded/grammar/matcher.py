@@ -72,6 +72,11 @@ class GrammarMatcher:
 
 def problem(matcher: LLMatcher) -> str:
     """What went wrong, on one line; it may quote the schema."""
+    if "coerce_one_of" in matcher.get_error():
+        # It would advise an option that the caller does not have.
+        return (
+            "oneOf: more than one may hold; wanted schemas that exclude each other by type or constant text, or anyOf"
+        )
     said, _, _ = matcher.get_error().replace("<non-verbose/>", "").partition(_LISTING)
     message = " ".join(_PLACE.sub("", said).split())
     return message if len(message) <= SHOWN else f"{message[:SHOWN]}..."
