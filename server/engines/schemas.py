@@ -21,6 +21,14 @@ FUNCTIONS_LIMIT = 128
 MULTIPLE_LIMIT = 10_000
 """Of the product of all values of `multipleOf`, in units of their last decimal: its automaton has so many states."""
 
+COMBINED_PATTERNS_LIMIT = 8
+"""Different values of `pattern` in a schema that combines schemas: whether so many can hold at once is a question
+that takes exponentially long."""
+PATTERN_PROPERTIES_LIMIT = 64
+"""In all of a schema: each is compared with each."""
+_COMBINING = frozenset({"pattern", "anyOf", "oneOf", "$ref"})
+"""Two of these beside each other hold at once."""
+
 
 def check_bounds(grammar: Grammar) -> None:
     """Refuse what is too large to be compiled.
@@ -56,6 +64,7 @@ def parse_schema(text: str, param: str | None) -> dict[str, Any]:
     depth = _depth(schema)
     if depth > SCHEMA_DEPTH:
         raise RequestRefusedError(f"the schema is {depth} levels deep; wanted at most {SCHEMA_DEPTH}", param=param)
+    _check_patterns(schema, param)
     states = _multiples(schema)
     if states > MULTIPLE_LIMIT:
         raise RequestRefusedError(
@@ -92,13 +101,36 @@ def _inside(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _multiples(schema: object) -> int:
-    found: set[Decimal] = set()
+def _objects(schema: object) -> Iterator[dict[str, Any]]:
     stack = [schema]
     while stack:
         value = stack.pop()
         stack.extend(_inside(value))
-        number = value.get("multipleOf") if isinstance(value, dict) else None
+        if isinstance(value, dict):
+            yield value
+
+
+def _check_patterns(schema: object, param: str | None) -> None:
+    objects = list(_objects(schema))
+    patterns = {str(part["pattern"]) for part in objects if "pattern" in part}
+    combines = any("allOf" in part or len(_COMBINING & part.keys()) > 1 for part in objects)
+    if combines and len(patterns) > COMBINED_PATTERNS_LIMIT:
+        raise RequestRefusedError(
+            f"the schema has {len(patterns)} patterns and combines schemas (allOf, or pattern beside $ref or anyOf); "
+            f"wanted at most {COMBINED_PATTERNS_LIMIT}",
+            param=param,
+        )
+    named = sum(len(_inside(part["patternProperties"])) for part in objects if "patternProperties" in part)
+    if named > PATTERN_PROPERTIES_LIMIT:
+        raise RequestRefusedError(
+            f"the schema has {named} patternProperties; wanted at most {PATTERN_PROPERTIES_LIMIT}", param=param
+        )
+
+
+def _multiples(schema: object) -> int:
+    found: set[Decimal] = set()
+    for part in _objects(schema):
+        number = part.get("multipleOf")
         if isinstance(number, int | float) and not isinstance(number, bool):
             found.add(Decimal(str(number)))
     try:

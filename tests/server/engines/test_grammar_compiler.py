@@ -67,7 +67,7 @@ def chain(length: int) -> dict[str, object]:
         ({"type": "strin"}, "Invalid type: strin"),
         ({"not": {"type": "null"}}, 'Unimplemented keys: ["not"]'),
         ({"type": "array", "uniqueItems": True}, 'Unimplemented keys: ["uniqueItems"]'),
-        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "oneOf constraints are not supported"),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "oneOf: more than one may hold"),
         ({"type": "string", "pattern": "^(?!a)b"}, "look-around, including look-ahead"),
         ({"type": "string", "pattern": "("}, "unclosed group"),
         ({"type": "string", "format": "colour"}, "Unknown format: colour"),
@@ -80,6 +80,13 @@ def chain(length: int) -> dict[str, object]:
         ({"type": "integer", "multipleOf": 1e9}, "multipleOf come to 1e+09"),
         ({"allOf": [{"multipleOf": 997}, {"multipleOf": 991}]}, "multipleOf come to 9.88e+05"),
         ({"multipleOf": 1e-300, "allOf": [{"multipleOf": 1e300}]}, "multipleOf come to"),
+        # Minutes and more, and no limit of the compiler's ends it.
+        ({"allOf": [{"pattern": f".*{c}.{{{i}}}$"} for c in "ab" for i in range(12)]}, "24 patterns and combines"),
+        (
+            {"pattern": "a", "anyOf": [{"pattern": "b" * i, "anyOf": [{}]} for i in range(1, 9)]},
+            "9 patterns and combines",
+        ),
+        ({"patternProperties": {f"^x{i}(a|b)*a(a|b){{16}}$": {} for i in range(65)}}, "has 65 patternProperties"),
         ([], "the schema is not an object"),
         (False, "the schema is not an object"),
         # Whatever a caller writes there, what cannot be enforced is refused.
@@ -115,6 +122,10 @@ async def test_what_cannot_be_enforced_is_refused_with_the_reason(schema: object
         {"type": "string", "maxLength": 10**9},
         {"type": "array", "items": {"type": "string"}, "minItems": 10**6},
         {"type": "number", "multipleOf": 0.01},
+        {"type": "object", "properties": {f"p{i}": {"type": "string", "pattern": f"^x.{{{i}}}"} for i in range(99)}},
+        {"allOf": [{"type": "string", "pattern": f".*{c}.{{19}}x.*$"} for c in "abcdefgh"]},
+        {"patternProperties": {f"^x{i:03}(a|b)*a(a|b){{16}}$": {} for i in range(64)}},
+        {"patternProperties": {"^(.*a.{18}|.*b.{19})c$": {}, "^(.*d.{17}|.*b.{16})d$": {}}},
         {"type": "object", "properties": {f"p{i}": {} for i in range(500)}, "required": ["p7"]},
         deep(SCHEMA_DEPTH // 2 - 1),
         {"anyOf": [{"properties": {f"p{i}": {"type": "string", "pattern": f".*a.{{{i}}}"}}} for i in range(300)]},
@@ -239,3 +250,19 @@ async def test_a_vocabulary_that_cannot_write_it_is_refused() -> None:
     endless = GrammarCompiler(vocabulary(ends=frozenset()))
     with pytest.raises(RequestRefusedError, match="this model has no end token"):
         await endless.matcher(json_grammar({"type": "integer"}))
+
+
+async def test_the_part_at_fault_is_named() -> None:
+    compiler = GrammarCompiler(vocabulary())
+    good, bad = '{"type": "object"}', '{"type": "object", "not": {}}'
+    functions = (Function(name="first", schema=good), Function(name="second", schema=bad))
+    with pytest.raises(RequestRefusedError) as refused:
+        await compiler.matcher(CallGrammar(functions=functions, param="tools"))
+    assert str(refused.value) == 'the parameters of second cannot be enforced: Unimplemented keys: ["not"]'
+    assert refused.value.param == "tools"
+    otherwise = JsonGrammar(schema=bad, param="response_format")
+    with pytest.raises(RequestRefusedError) as refused:
+        await compiler.matcher(CallGrammar(functions=functions[:1], otherwise=otherwise, param="tools"))
+    assert str(refused.value) == 'the grammar cannot be enforced: Unimplemented keys: ["not"]'
+    assert refused.value.param == "response_format"
+    compiler.stop()

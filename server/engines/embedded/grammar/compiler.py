@@ -19,7 +19,7 @@ from server.engines.base import EngineOverloadedError, EngineUnavailableError, R
 from server.engines.embedded.grammar.dialect import source
 from server.engines.embedded.grammar.matcher import GrammarMatcher, problem
 from server.engines.embedded.grammar.vocabulary import Vocabulary
-from server.engines.grammars import CallGrammar, FreeText, Grammar
+from server.engines.grammars import CallGrammar, FreeText, Grammar, JsonGrammar
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +125,28 @@ class GrammarCompiler:
         return self._thread
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
-        compiled = LLMatcher(self._vocabulary.compiled, source(grammar), log_level=0, limits=_limits())
+        compiled = self._begun(grammar)
         if compiled.is_error():
-            raise RequestRefusedError(f"the grammar cannot be enforced: {problem(compiled)}", param=grammar.param)
+            raise self._refusal(compiled, grammar)
         self._probe(compiled, grammar)
         return compiled
+
+    def _begun(self, grammar: Grammar) -> LLMatcher:
+        return LLMatcher(self._vocabulary.compiled, source(grammar), log_level=0, limits=_limits())
+
+    def _refusal(self, compiled: LLMatcher, grammar: Grammar) -> RequestRefusedError:
+        """Naming the part that is at fault, where a grammar has several."""
+        if isinstance(grammar, CallGrammar):
+            for function in grammar.functions:
+                part = self._begun(JsonGrammar(schema=function.schema))
+                if part.is_error():
+                    message = f"the parameters of {function.name} cannot be enforced: {problem(part)}"
+                    return RequestRefusedError(message, param=grammar.param)
+            if isinstance(grammar.otherwise, JsonGrammar):
+                part = self._begun(grammar.otherwise)
+                if part.is_error():
+                    return self._refusal(part, grammar.otherwise)
+        return RequestRefusedError(f"the grammar cannot be enforced: {problem(compiled)}", param=grammar.param)
 
     def _probe(self, compiled: LLMatcher, grammar: Grammar) -> None:
         """Follow the beginning that all replies share: what fails there fails in every reply."""

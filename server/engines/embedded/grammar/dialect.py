@@ -42,7 +42,7 @@ def source(grammar: Grammar) -> str:
     """
     check_bounds(grammar)
     if isinstance(grammar, JsonGrammar):
-        return _lines(f"start: {_json(grammar.schema, grammar.param)}")
+        return LLMatcher.grammar_from_json_schema(_json(grammar.schema, grammar.param))
     if isinstance(grammar, RegexGrammar):
         return LLMatcher.grammar_from_regex(grammar.pattern)
     return _calls(grammar)
@@ -54,14 +54,14 @@ def _calls(grammar: CallGrammar) -> str:
     for i, function in enumerate(grammar.functions):
         opening = _text(CALL_NAME + function.name + CALL_ARGUMENTS)
         rules.append(f"call_{i}: {opening} arguments_{i} {_text(CALL_END)}")
-        rules.append(f"arguments_{i}: {_json(function.schema, grammar.param)}")
+        rules.append(f"arguments_{i}: %json {_json(function.schema, grammar.param)}")
     if isinstance(grammar.otherwise, FreeText):
         # The lazy lexeme ends at the first trigger; the other one may not hold any, so that none goes unnoticed.
         rules.append(f"opening[lazy]: /{_ANYTHING}/ {_text(CALL_TRIGGER)}")
         rules.append(f"TEXT: /{_ANYTHING}/ & ~/{_ANYTHING}{CALL_TRIGGER}{_ANYTHING}/")
         start = f"start: TEXT | opening call{several}"
     elif grammar.otherwise is not None:
-        rules.append(f"value: {_json(grammar.otherwise.schema, grammar.otherwise.param)}")
+        rules.append(f"value: %json {_json(grammar.otherwise.schema, grammar.otherwise.param)}")
         start = f"start: value | {_text(CALL_TRIGGER)} call{several}"
     else:
         start = f"start: {_text(CALL_TRIGGER)} call{several}"
@@ -79,4 +79,4 @@ def _text(text: str) -> str:
 def _json(schema: str, param: str | None) -> str:
     parsed = parse_schema(schema, param)
     # Over what the caller may have put there: these options are not the caller's to choose.
-    return "%json " + json.dumps(parsed | {_OPTIONS_KEY: _OPTIONS})
+    return json.dumps(parsed | {_OPTIONS_KEY: _OPTIONS})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from llguidance import LLMatcher
@@ -10,6 +11,10 @@ from server.engines.base import GrammarDeadEndError
 
 SHOWN = 300
 """Characters of the compiler's message that ours repeats."""
+
+_PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
+_LISTING = "\n   1 | "
+"""Where and in what the compiler found it: lines of our own making, which the caller has not seen."""
 
 
 class GrammarMatcher:
@@ -67,5 +72,11 @@ class GrammarMatcher:
 
 def problem(matcher: LLMatcher) -> str:
     """What went wrong, on one line; it may quote the schema."""
-    message = " ".join(matcher.get_error().replace("<non-verbose/>", "").split())
+    if "coerce_one_of" in matcher.get_error():
+        # It would advise an option that the caller does not have.
+        return (
+            "oneOf: more than one may hold; wanted schemas that exclude each other by type or constant text, or anyOf"
+        )
+    said, _, _ = matcher.get_error().replace("<non-verbose/>", "").partition(_LISTING)
+    message = " ".join(_PLACE.sub("", said).split())
     return message if len(message) <= SHOWN else f"{message[:SHOWN]}..."
