@@ -48,7 +48,7 @@ class AnnouncedServer(uvicorn.Server):
 def bind(host: str, port: int) -> socket.socket:
     """A bound socket, before anything slow is loaded.
 
-    The protocol is named because asyncio turns Nagle's algorithm off only for sockets that name TCP, and with it on the
+    The protocol is named because asyncio turns Nagle's algorithm off only for sockets that name TCP. With it on, the
     first event of a stream waits for the client's delayed acknowledgement of the headers (40 ms on Linux).
 
     Raises:
