@@ -62,11 +62,6 @@ class AccessMetrics:
         self._limited = counter("scalpel_rate_limited", "Requests refused because a key used its rate up.", "limit")
         self._auth = counter("scalpel_auth_failures", "Requests refused for their API key, by why.", "reason")
         self._audit = counter("scalpel_audit_failures", "Entries that the audit log could not take.")
-<<<<<<< HEAD
-=======
-        for bundle in bundles:
-            self.show_bundle(bundle)
->>>>>>> policy
         for file in AccessFile:
             for outcome in Reload:
                 self._reloads.labels(file=file, outcome=outcome)
@@ -75,7 +70,6 @@ class AccessMetrics:
         for problem in KeyProblem:
             self._auth.labels(reason=problem)
 
-<<<<<<< HEAD
     def show_bundle(self, name: str) -> None:
         """Create the series of a loaded bundle."""
         self._overrides.labels(bundle=name)
@@ -89,14 +83,6 @@ class AccessMetrics:
         self._refused.remove(name)
         for reason in SHADOW_REASONS:
             self._shadow.remove(name, reason)
-=======
-    def show_bundle(self, bundle: str) -> None:
-        """Create the series of a loaded bundle, at 0."""
-        self._overrides.labels(bundle=bundle)
-        self._refused.labels(bundle=bundle)
-        for reason in (*sorted(set(Reason) - NEVER_ACTS), REFUSED):
-            self._shadow.labels(bundle=bundle, reason=reason)
->>>>>>> policy
 
     def overridden(self, override: Override) -> None:
         """A request goes below a floor."""
