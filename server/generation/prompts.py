@@ -31,8 +31,17 @@ class PromptReader:
         """The prompt's tokens.
 
         Raises:
-            InvalidRequestError: a token id that the model does not have.
+            InvalidRequestError: a token id that the model does not have, or no token at all.
         """
+        found = await self._token_ids(prompt)
+        if not found:
+            param = prompt.parameter if isinstance(prompt, ChatPrompt) else "prompt"
+            raise InvalidRequestError(
+                "the prompt has no tokens; wanted at least one", param=param, code="invalid_value"
+            )
+        return found
+
+    async def _token_ids(self, prompt: Prompt) -> Sequence[int]:
         if isinstance(prompt, ChatPrompt):
             messages, tools = prompt.messages, prompt.tools
             size = sum(len(message["content"]) for message in messages)

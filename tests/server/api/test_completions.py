@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from serving.live import Live, live, stub_state, wait_until
@@ -276,3 +277,12 @@ def test_one_failed_prompt_fails_the_request(stream: bool) -> None:
 def test_a_failing_prompt_among_several_is_refused_as_alone(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="prompt holds token 5000; wanted 0 to 269"):
         ask(client, [TOKENS, [5000]])
+
+
+@pytest.mark.parametrize("more", [{}, {"echo": True, "logprobs": 0}, {"stream": True}])
+def test_a_prompt_without_tokens_is_refused(stub_server: Live, more: dict[str, Any]) -> None:
+    body = {"model": "scalpel-demo", "prompt": ""} | more
+    response = httpx.post(f"{stub_server.url}/v1/completions", json=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "prompt"
+    assert "no tokens" in response.json()["error"]["message"]
