@@ -158,6 +158,22 @@ def _speed(load_from: Load) -> str:
     return _markdown(["lexical", "measured"], rows)
 
 
+def _path(load_from: Load) -> str:
+    figures = load_from("classifier_path").figures
+    rows = [
+        [
+            part,
+            f"{figures[f'{part}.requests']:,.0f}",
+            *(f"{figures[f'{part}.characters.{p}']:,.0f}" for p in ("p50", "p99")),
+            *(f"{figures[f'{part}.path_ms.{what}']:.2f} ms" for what in ("p50", "p99", "max")),
+            *(f"{figures[f'{part}.client_ms.{arm}.p99']:.1f} ms" for arm in ("lexical", "none")),
+        ]
+        for part in ("demo", "public")
+    ]
+    header = ["prompts", "requests", "characters, median", "p99", "in the path, median", "p99", "slowest"]
+    return _markdown([*header, "whole request p99, with", "without the classifier"], rows)
+
+
 def _scorers(load_from: Load) -> str:
     figures = load_from("scorers").figures
     rows = [
@@ -222,6 +238,8 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "demo_harm.made_on": _made_on("demo_harm"),
     "classifier_lexical.speed": _speed,
     "classifier_lexical.made_on": _made_on("classifier_lexical"),
+    "classifier_path.latency": _path,
+    "classifier_path.made_on": _made_on("classifier_path"),
     "scorers.figures": _scorers,
     "scorers.made_on": _made_on("scorers"),
     "serving.speed": _figures("serving", serving_tables.speed_rows),

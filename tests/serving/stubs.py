@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from breakers.bank import BankEntry
 from breakers.scoring import ScoredReply
@@ -17,6 +17,7 @@ from server.engines.base import (
     GenerationChunk,
     GenerationRequest,
     RequestFailedError,
+    ScoredToken,
     TokenLogprob,
     TokenPiece,
     UnknownBankError,
@@ -132,7 +133,8 @@ class StubEngine:
             for n, piece in enumerate(self.pieces):
                 steered += steers * len(piece)
                 last = n == len(self.pieces) - 1 and not self.endless
-                yield _chunk(piece, steered, FinishReason.STOP if last else None, likely)
+                chunk = _chunk(piece, steered, FinishReason.STOP if last else None, likely)
+                yield chunk if n else replace(chunk, prompt_logprobs=_scored(request))
                 if self.failure is not None:
                     raise self.failure
             while self.endless:
@@ -140,6 +142,16 @@ class StubEngine:
                 yield _chunk(self.pieces[-1], steered, None, likely)
         finally:
             self.running -= 1
+
+
+def _scored(request: GenerationRequest) -> tuple[ScoredToken, ...]:
+    named = request.sampling.prompt_logprobs
+    if named is None:
+        return ()
+    return tuple(
+        ScoredToken(token_id=token, logprob=-1.0, top=tuple(TokenLogprob(token + i, -1.0 - i) for i in range(named)))
+        for token in request.prompt_token_ids[1:]
+    )
 
 
 def _chunk(text: str, steered: int, finish: FinishReason | None, likely: int) -> GenerationChunk:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from server.api.completions.answers import CompletionLogprobs
 from server.api.logprobs import LEAST, likely_tokens
-from server.engines.base import GenerationChunk, ScoredToken, TokenLogprob, TokenPiece
+from server.engines.base import GenerationChunk, RequestFailedError, ScoredToken, TokenLogprob, TokenPiece
 
 Piece = Callable[[int], TokenPiece]
 
@@ -48,7 +48,15 @@ class ReplyLogprobs:
         self._places = _Places(piece, start=0)
 
     def prompt(self, token_ids: Sequence[int], scores: Sequence[ScoredToken], text: str) -> CompletionLogprobs:
-        """Of a prompt that is echoed as `text`; comes before any `chunks`."""
+        """Of a prompt that is echoed as `text`; comes before any `chunks`.
+
+        Raises:
+            RequestFailedError: the engine did not score every token but the first.
+        """
+        if len(scores) != len(token_ids) - 1:
+            raise RequestFailedError(
+                f"the engine scored {len(scores)} tokens of the prompt; wanted {len(token_ids) - 1}"
+            )
         offsets = self._prompt_offsets(token_ids, text)
         self._places = _Places(self._piece, start=len(text))
         lists = _Lists(named=self._named > 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving.bundles import three_bundles
+from serving.bundles import three_bundles, with_canaries
 from serving.tiny_server import tiny_chat_model
 from typer.testing import CliRunner
 
@@ -81,7 +81,7 @@ def test_a_process_with_keys_a_policy_and_an_audit_log(tmp_path: Path, monkeypat
     loaded = tiny_chat_model()
     loaded.model.save_pretrained(tmp_path / "model")
     loaded.tokenizer.save_pretrained(tmp_path / "model")
-    mask = three_bundles(fingerprint_model(loaded.model))[2]
+    (mask,) = with_canaries(three_bundles(fingerprint_model(loaded.model))[2:], loaded.model)
     save_bundle(mask.manifest, mask.interventions, tmp_path / "mask")
     (tmp_path / "policy.yaml").write_text("version: 1\nbundles: {myth_mask: {floor: 0.5}}\nkeys: {nobody: {}}\n")
     keys = str(tmp_path / "keys.jsonl")
