@@ -59,7 +59,7 @@ def make_soak_bundles(root: Path) -> SoakBundles:
         if source.is_dir():
             shutil.copytree(source, root / "served" / source.name)
     shutil.copytree(bundles_path() / SWAPPED, root / VARIANTS[0])
-    model = AutoModelForCausalLM.from_pretrained(model_path(), local_files_only=True).eval()
+    model = AutoModelForCausalLM.from_pretrained(model_path(), dtype=torch.float32, local_files_only=True).eval()
     _save_half(model, root / VARIANTS[1])
     _save_extra(model, root / EXTRA)
     return SoakBundles(root=root)
@@ -75,8 +75,8 @@ def _save_half(model: torch.nn.Module, path: Path) -> None:
 
 
 def _save_extra(model: torch.nn.Module, path: Path) -> None:
-    keep = torch.zeros(8)
-    site = Site(layer=1, component=Component.NEURON, neurons=tuple(range(8)))
+    keep = torch.zeros(64)
+    site = Site(layer=1, component=Component.NEURON, neurons=tuple(range(64)))
     draft = BundleDraft(
         entry=BankEntry(name=EXTRA, scope=Scope.ALL, interventions=(Mask(site=site, keep=keep),)),
         behaviour="none",
