@@ -25,7 +25,7 @@ from server.engines.base import (
 )
 from server.engines.checks import BATCH, Canary, CheckResult, Verdict
 from server.running import bind
-from server.state import ServerState, assemble
+from server.state import ServerParts, ServerState, assemble
 
 MODEL = "stub"
 LEXICAL, NONE = "lexical", "none"
@@ -94,10 +94,12 @@ class StubEngine:
 def build_state(classifier: str) -> ServerState:
     """A server with the demo's bundles, whose gates need the classifier; without one it has no bundle either."""
     if classifier == NONE:
-        return assemble(engine=StubEngine(()), bundles=(), served_name=MODEL)
+        return assemble(ServerParts(engine=StubEngine(()), bundles=(), served_name=MODEL))
     bundles = load_bundles(bundle_references(ServerConfig()))
     engine = StubEngine(tuple(bundle.name for bundle in bundles))
-    return assemble(engine=engine, bundles=bundles, served_name=MODEL, classifier=build_classifier(classifier))
+    return assemble(
+        ServerParts(engine=engine, bundles=bundles, served_name=MODEL, classifier=build_classifier(classifier))
+    )
 
 
 def record(state: ServerState) -> list[float]:

@@ -22,7 +22,7 @@ from classifiers.base import HarmClassifier
 from server.access.access import Access
 from server.access.caller import ANYONE, LOCAL
 from server.access.key_store import KeyStore
-from server.audit import AuditFile, AuditLog
+from server.audit import AuditFile, AuditLog, ServerLogAudit
 from server.base_model import load_base
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
@@ -31,7 +31,7 @@ from server.errors import ConfigError
 from server.generation.limits import GenerationLimits
 from server.policy.loading import load_policy
 from server.reloading import reload_keys, reload_policy, warn_of_unknown_keys
-from server.state import ServerState, assemble
+from server.state import ServerParts, ServerState, assemble
 from server.tracing import NO_TRACING, Tracing, otlp_tracing
 
 if TYPE_CHECKING:
@@ -66,28 +66,30 @@ def build_server(config: ServerConfig) -> ServerState:
     for bundle in bundles:
         verify_sites(bundle, sites)
     state = assemble(
-        engine=_engine(config, loaded, bundles),
-        bundles=bundles,
-        served_name=config.name,
-        classifier=classifier,
-        classifier_timeout_seconds=config.classifier.timeout_seconds,
-        scorer=_scorer(config),
-        scoring_rate=config.output_scoring.rate,
-        body_limit=config.body_limit,
-        references=references,
-        verifier=BundleVerifier(fingerprint=fingerprint, sites=sites),
-        sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),
-        accepted_mismatches=config.accept_base_mismatch,
-        policy=policy,
-        policy_file=config.policy,
-        access=access,
-        audit=audit,
-        limits=GenerationLimits(
-            max_tokens=config.limits.max_tokens,
-            max_prompt_tokens=config.limits.max_prompt_tokens,
-            request_seconds=config.limits.request_seconds,
-        ),
-        tracing=_tracing(config),
+        ServerParts(
+            engine=_engine(config, loaded, bundles),
+            bundles=bundles,
+            served_name=config.name,
+            classifier=classifier,
+            classifier_timeout_seconds=config.classifier.timeout_seconds,
+            scorer=_scorer(config),
+            scoring_rate=config.output_scoring.rate,
+            body_limit=config.body_limit,
+            references=references,
+            verifier=BundleVerifier(fingerprint=fingerprint, sites=sites),
+            sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),
+            accepted_mismatches=config.accept_base_mismatch,
+            policy=policy,
+            policy_file=config.policy,
+            access=access,
+            audit=audit,
+            limits=GenerationLimits(
+                max_tokens=config.limits.max_tokens,
+                max_prompt_tokens=config.limits.max_prompt_tokens,
+                request_seconds=config.limits.request_seconds,
+            ),
+            tracing=_tracing(config),
+        )
     )
     if access.keys is not None:
         # Before the policy, which may have rules for new keys.
@@ -204,8 +206,8 @@ def _access(config: ServerConfig) -> Access:
     return Access(anonymous=ANYONE if config.insecure_no_keys else LOCAL)
 
 
-def _audit(config: ServerConfig) -> AuditLog | None:
-    return None if config.audit_log is None else AuditFile(config.audit_log, fsync=config.audit_fsync)
+def _audit(config: ServerConfig) -> AuditLog:
+    return ServerLogAudit() if config.audit_log is None else AuditFile(config.audit_log, fsync=config.audit_fsync)
 
 
 def _classifier(config: ServerConfig) -> HarmClassifier | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from breakers.bundles import Bundle
@@ -16,7 +16,8 @@ from server.bundles.auditing import audited
 from server.bundles.manager import BundleManager, bundle_labels
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
-from server.deployment import Deployment, Deployments
+from server.deploying import Redeploy, plan_bundles
+from server.deployment import Deployments
 from server.engines.base import Engine
 from server.errors import ConfigError
 from server.generation.enforcement import Enforcement
@@ -26,7 +27,6 @@ from server.harm.outputs import OutputScoring
 from server.harm.potential import HarmPotential
 from server.lifecycle import Lifecycle
 from server.metrics import Metrics
-from server.policy.planner import PlannedBundle, Planner
 from server.policy.policy import Policy
 from server.policy.profiles import ServedNames
 from server.readiness import Readiness
@@ -35,6 +35,48 @@ from server.tracing import NO_TRACING, Tracing
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerParts:
+    """What a server is made of; every part but the first three has a default that does without it."""
+
+    engine: Engine
+    """Runs `bundles`, loaded but not started."""
+    bundles: Sequence[Bundle]
+    """What requests can switch."""
+    served_name: str
+    """The model name that requests use."""
+    classifier: HarmClassifier | None = None
+    """Scores every input; None only where no bundle has a gate."""
+    classifier_timeout_seconds: float = 1.0
+    """After which a request runs at full strength."""
+    scorer: HarmScorer | None = None
+    """Scores replies off the hot path; None for none."""
+    scoring_rate: float = 1.0
+    """Share of replies that are scored, in [0, 1]."""
+    body_limit: int = BODY_LIMIT
+    """Bytes of a request's body."""
+    references: Sequence[str] = ()
+    """Where `bundles` came from, in their order, for reloading; empty where that is nowhere."""
+    verifier: BundleVerifier | None = None
+    """Opens bundles while the server runs; None refuses to."""
+    sources: BundleSources = field(default_factory=BundleSources)
+    """Where those may come from; by default nowhere but the Hub."""
+    accepted_mismatches: Collection[str] = ()
+    """Names of bundles that may be of another base model, and act otherwise than they declare."""
+    policy: Policy | None = None
+    """None to allow everything."""
+    policy_file: Path | None = None
+    """Where it was read, to read it again."""
+    access: Access = field(default_factory=Access)
+    """By default no key is asked for."""
+    audit: AuditLog = field(default_factory=ServerLogAudit)
+    """By default the server's own log."""
+    limits: GenerationLimits = NO_LIMITS
+    """Of one request."""
+    tracing: Tracing = NO_TRACING
+    """Where traces go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,152 +102,93 @@ class ServerState:
     selftest: SelfTest
 
 
-def assemble(
-    *,
-    engine: Engine,
-    bundles: Sequence[Bundle],
-    served_name: str,
-    classifier: HarmClassifier | None = None,
-    classifier_timeout_seconds: float = 1.0,
-    scorer: HarmScorer | None = None,
-    scoring_rate: float = 1.0,
-    body_limit: int = BODY_LIMIT,
-    references: Sequence[str] = (),
-    verifier: BundleVerifier | None = None,
-    sources: BundleSources | None = None,
-    accepted_mismatches: Collection[str] = (),
-    policy: Policy | None = None,
-    policy_file: Path | None = None,
-    access: Access | None = None,
-    audit: AuditLog | None = None,
-    limits: GenerationLimits = NO_LIMITS,
-    tracing: Tracing = NO_TRACING,
-) -> ServerState:
+def assemble(parts: ServerParts) -> ServerState:
     """Put the parts together.
-
-    Args:
-        engine: runs `bundles`, loaded but not started.
-        bundles: what requests can switch.
-        served_name: the model name that requests use.
-        classifier: scores every input; None only where no bundle has a gate.
-        classifier_timeout_seconds: after which a request runs at full strength.
-        scorer: scores replies off the hot path; None for none.
-        scoring_rate: share of replies that are scored, in [0, 1].
-        body_limit: bytes of a request's body.
-        references: where `bundles` came from, in their order, for reloading; empty where that is nowhere.
-        verifier: opens bundles while the server runs; None refuses to.
-        sources: where those may come from; None for nowhere but the Hub.
-        accepted_mismatches: names of bundles that may be of another base model, and act otherwise than they declare.
-        policy: None to allow everything.
-        policy_file: where it was read, to read it again.
-        access: None to ask for no key.
-        audit: None for the server's own log.
-        limits: of one request.
-        tracing: where traces go.
 
     Raises:
         ConfigError: a gate reads a category that the classifier does not have, the engine runs other bundles, or the
             policy does not fit them.
     """
-
-    def deploy(loaded: Mapping[str, Bundle], *, bank_version: int, off_by_default: frozenset[str]) -> Deployment:
-        # The policy of the moment: it may have been read again since the start.
-        now = policy if deployments is None else deployments.current.planner.policy
-        planned = (planned_bundle(b, enabled=b.name not in off_by_default) for b in loaded.values())
-        planner = Planner(planned, now)
-        _check_categories(planner, classifier)
-        return Deployment(bundles=loaded, planner=planner, bank_version=bank_version, off_by_default=off_by_default)
-
-    deployments: Deployments | None = None
-    first = deploy({bundle.name: bundle for bundle in bundles}, bank_version=0, off_by_default=frozenset())
-    if sorted(engine.info.bundles) != sorted(first.bundles):
-        raise ConfigError(
-            f"the engine runs bundles {sorted(engine.info.bundles)}; the planner has {sorted(first.bundles)}"
-        )
-    metrics = Metrics(
-        [bundle_labels(bundle) for bundle in bundles],
-        classifier.categories if classifier is not None else (),
-        scorer.behaviours if scorer is not None else (),
-    )
-    metrics.watch_engine(engine.stats)
-    access = Access() if access is None else access
-    if access.keys is not None:
-        access.keys.reloaded = lambda done: metrics.access.reloaded(AccessFile.KEYS, done=done)
-    audit = ServerLogAudit() if audit is None else audit
-    potential = None
-    if classifier is not None:
-        potential = HarmPotential(classifier, timeout_seconds=classifier_timeout_seconds)
-    outputs = None if scorer is None else OutputScoring(scorer, metrics, rate=scoring_rate)
-    names = ServedNames(served_name)
+    metrics = _metrics(parts)
+    deployments = _deployments(parts)
     readiness = Readiness()
-    selftest = SelfTest(engine, metrics, readiness, accepted=accepted_mismatches)
-    deployments = Deployments(first)
-    manager = BundleManager(
-        engine=engine,
-        deployments=deployments,
-        deploy=deploy,
-        metrics=metrics,
-        references=dict(zip(first.bundles, references, strict=bool(references))),
-        verifier=verifier,
-        sources=sources or BundleSources(),
-        accepted_mismatches=frozenset(accepted_mismatches),
-        prove=selftest.prove,
-        audit=audited(audit, metrics.access),
-        required=lambda name: deployments.current.planner.required(name),
-    )
+    selftest = SelfTest(parts.engine, metrics, readiness, accepted=parts.accepted_mismatches)
+    classifier, outputs, names = _classifier(parts), _outputs(parts, metrics), ServedNames(parts.served_name)
     generation = GenerationService(
-        engine=engine,
+        engine=parts.engine,
         deployments=deployments,
         names=names,
         metrics=metrics,
-        classifier=potential,
+        classifier=classifier,
         outputs=outputs,
-        enforcement=Enforcement(rates=access.rates, audit=audit, metrics=metrics.access),
-        limits=limits,
-        tracing=tracing,
+        enforcement=Enforcement(rates=parts.access.rates, audit=parts.audit, metrics=metrics.access),
+        limits=parts.limits,
+        tracing=parts.tracing,
     )
     return ServerState(
-        engine=engine,
+        engine=parts.engine,
         deployments=deployments,
         names=names,
         metrics=metrics,
-        classifier=potential,
+        classifier=classifier,
         outputs=outputs,
         generation=generation,
-        bundles=manager,
+        bundles=_manager(parts, deployments, metrics, selftest),
         lifecycle=Lifecycle(readiness),
-        tracing=tracing,
-        body_limit=body_limit,
-        access=access,
-        audit=audit,
-        policy_file=policy_file,
+        tracing=parts.tracing,
+        body_limit=parts.body_limit,
+        access=parts.access,
+        audit=parts.audit,
+        policy_file=parts.policy_file,
         readiness=readiness,
         selftest=selftest,
     )
 
 
-def planned_bundle(bundle: Bundle, *, enabled: bool = True) -> PlannedBundle:
-    """A loaded bundle as the planner sees it."""
-    return PlannedBundle(
-        name=bundle.name,
-        kind=bundle.kind,
-        behaviour=bundle.manifest.behaviour,
-        category=bundle.manifest.category,
-        gate=bundle.gate,
-        strength_max=bundle.manifest.strength_max,
-        enabled=enabled,
-        dose_p95=bundle.manifest.dose_p95,
+def _deployments(parts: ServerParts) -> Deployments:
+    bundles = {bundle.name: bundle for bundle in parts.bundles}
+    first = plan_bundles(bundles, classifier=parts.classifier, policy=parts.policy)
+    if sorted(parts.engine.info.bundles) != sorted(bundles):
+        raise ConfigError(
+            f"the engine runs bundles {sorted(parts.engine.info.bundles)}; the planner has {sorted(bundles)}"
+        )
+    return Deployments(first)
+
+
+def _metrics(parts: ServerParts) -> Metrics:
+    metrics = Metrics(
+        [bundle_labels(bundle) for bundle in parts.bundles],
+        parts.classifier.categories if parts.classifier is not None else (),
+        parts.scorer.behaviours if parts.scorer is not None else (),
     )
+    metrics.watch_engine(parts.engine.stats)
+    if parts.access.keys is not None:
+        parts.access.keys.reloaded = lambda done: metrics.access.reloaded(AccessFile.KEYS, done=done)
+    return metrics
 
 
-def _check_categories(planner: Planner, classifier: HarmClassifier | None) -> None:
-    known = set(classifier.categories) if classifier is not None else set()
-    missing = sorted(planner.gated_categories - known)
-    if not missing:
-        return
-    bundles = sorted(b.name for b in planner.bundles.values() if b.gate is not None and b.category in missing)
-    named = classifier.name if classifier is not None else "none"
-    raise ConfigError(
-        f"the gates of {', '.join(bundles)} read harm potentials of {', '.join(missing)}; the classifier {named} "
-        f"has {', '.join(sorted(known)) or 'no categories'}"
+def _classifier(parts: ServerParts) -> HarmPotential | None:
+    if parts.classifier is None:
+        return None
+    return HarmPotential(parts.classifier, timeout_seconds=parts.classifier_timeout_seconds)
+
+
+def _outputs(parts: ServerParts, metrics: Metrics) -> OutputScoring | None:
+    return None if parts.scorer is None else OutputScoring(parts.scorer, metrics, rate=parts.scoring_rate)
+
+
+def _manager(parts: ServerParts, deployments: Deployments, metrics: Metrics, selftest: SelfTest) -> BundleManager:
+    names = [bundle.name for bundle in parts.bundles]
+    return BundleManager(
+        engine=parts.engine,
+        deployments=deployments,
+        deploy=Redeploy(deployments, parts.classifier),
+        metrics=metrics,
+        references=dict(zip(names, parts.references, strict=bool(parts.references))),
+        verifier=parts.verifier,
+        sources=parts.sources,
+        accepted_mismatches=frozenset(parts.accepted_mismatches),
+        prove=selftest.prove,
+        audit=audited(parts.audit, metrics.access),
+        required=lambda name: deployments.current.planner.required(name),
     )

@@ -15,7 +15,7 @@ from breakers.fingerprint import fingerprint_model
 from server import composition
 from server.config import ServerConfig
 from server.errors import ConfigError
-from server.state import assemble
+from server.state import ServerParts, assemble
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +94,21 @@ def test_a_gate_without_its_category_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"gates of gender_bias read .* of gender_bias; the classifier stub:1 has tox"
     ):
-        assemble(**parts, classifier=StubClassifier(categories=("toxicity",)))
+        assemble(ServerParts(**parts, classifier=StubClassifier(categories=("toxicity",))))
     with pytest.raises(ConfigError, match="the classifier none has no categories"):
-        assemble(**parts)
+        assemble(ServerParts(**parts))
 
 
 def test_an_engine_with_other_bundles_is_refused() -> None:
     with pytest.raises(ConfigError, match="the engine runs bundles"):
-        assemble(engine=StubEngine(), bundles=three_bundles(), served_name="m", classifier=StubClassifier())
+        assemble(
+            ServerParts(engine=StubEngine(), bundles=three_bundles(), served_name="m", classifier=StubClassifier())
+        )
 
 
 def test_a_mask_alone_needs_no_classifier() -> None:
     mask = three_bundles()[2:]
-    state = assemble(engine=StubEngine(bundles=("myth_mask",)), bundles=mask, served_name="m")
+    state = assemble(ServerParts(engine=StubEngine(bundles=("myth_mask",)), bundles=mask, served_name="m"))
     assert state.classifier is None
 
 

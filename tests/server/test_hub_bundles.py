@@ -12,7 +12,7 @@ from breakers.errors import BundleSourceError
 from server.api.breakers import BreakerCard
 from server.composition import build_server, bundle_references, load_bundles
 from server.config import load_config
-from server.state import planned_bundle
+from server.deploying import planned_bundle
 
 NAME = "someone/calm"
 

@@ -13,7 +13,7 @@ from breakers.fingerprint import fingerprint_model
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
 from server.engines.embedded import EmbeddedEngineConfig, load_embedded_engine
-from server.state import ServerState, assemble
+from server.state import ServerParts, ServerState, assemble
 from serving.bundles import three_bundles, with_canaries
 from serving.stubs import StubClassifier
 from serving.tiny_server import tiny_chat_model
@@ -51,12 +51,14 @@ def bundle_state(
         )
     )
     return assemble(
-        engine=engine,
-        bundles=bundles,
-        served_name="scalpel-demo",
-        classifier=StubClassifier(),
-        references=[str(place) for place in places],
-        verifier=BundleVerifier(fingerprint=fingerprint, sites=resolve_sites(loaded.model)),
-        sources=BundleSources(roots=(root,)),
-        accepted_mismatches=accepted_mismatches,
+        ServerParts(
+            engine=engine,
+            bundles=bundles,
+            served_name="scalpel-demo",
+            classifier=StubClassifier(),
+            references=[str(place) for place in places],
+            verifier=BundleVerifier(fingerprint=fingerprint, sites=resolve_sites(loaded.model)),
+            sources=BundleSources(roots=(root,)),
+            accepted_mismatches=accepted_mismatches,
+        )
     )

@@ -13,7 +13,7 @@ import uvicorn
 from server.api import create_app
 from server.api.edge.connections import ConnectionLimits
 from server.running import uvicorn_settings
-from server.state import ServerState, assemble
+from server.state import ServerParts, ServerState, assemble
 from serving.bundles import three_bundles
 from serving.stubs import StubClassifier, StubEngine, StubScorer
 
@@ -62,4 +62,4 @@ def stub_state(**changes: object) -> ServerState:
         "classifier": StubClassifier(),
         "scorer": StubScorer(),
     }
-    return assemble(**(parts | changes))
+    return assemble(ServerParts(**(parts | changes)))

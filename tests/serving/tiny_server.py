@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from breakers.fingerprint import fingerprint_model
 from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embedded_engine
-from server.state import ServerState, assemble
+from server.state import ServerParts, ServerState, assemble
 from serving.bundles import breaker, made_up_bundle, three_bundles, with_canaries
 from serving.stubs import StubClassifier
 
@@ -45,7 +45,7 @@ def tiny_state(*, slots: int = 4, positions: int = 256, **changes: object) -> Se
         EmbeddedEngineConfig(model=loaded, bundles=tuple(bundle.bank_entry() for bundle in bundles), slots=slots)
     )
     parts = {"engine": engine, "bundles": bundles, "served_name": "scalpel-demo", "classifier": StubClassifier()}
-    return assemble(**(parts | changes))
+    return assemble(ServerParts(**(parts | changes)))
 
 
 def generation_scoped_state() -> ServerState:
@@ -54,4 +54,6 @@ def generation_scoped_state() -> ServerState:
     made = made_up_bundle("toxicity", breaker(), scope="generation", fingerprint=fingerprint_model(loaded.model))
     (bundle,) = with_canaries([made], loaded.model)
     engine = load_embedded_engine(EmbeddedEngineConfig(model=loaded, bundles=(bundle.bank_entry(),), slots=4))
-    return assemble(engine=engine, bundles=(bundle,), served_name="scalpel-demo", classifier=StubClassifier())
+    return assemble(
+        ServerParts(engine=engine, bundles=(bundle,), served_name="scalpel-demo", classifier=StubClassifier())
+    )

@@ -11,12 +11,12 @@ from serving.policies import CHAT, TRUSTED
 from breakers.bundles import open_bundle
 from breakers.demo import bundles_path
 from server.access.caller import ANYONE
+from server.deploying import planned_bundle
 from server.errors import ConfigError
 from server.policy.loading import load_policy
 from server.policy.planner import Planner
 from server.policy.policy import RateLimits
 from server.policy.settings import Mode
-from server.state import planned_bundle
 
 DOCS = Path(__file__).parents[3] / "docs" / "policy.md"
 
