@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from breakers.bank import Scope
+from breakers.architectures import resolve_sites
+from breakers.bank import BankEntry, Scope
 from breakers.bundles import BaseManifest, Bundle, BundleManifest, CanaryManifest, save_bundle
+from breakers.bundles.canary import measure_canary
 from breakers.fingerprint import fingerprint_model
 from breakers.interventions import Breaker, Intervention, SteeringVector
 from breakers.sites import Component, Site
@@ -23,14 +25,21 @@ VECTOR_NORM = 0.25
 """Of a steering vector at strength 1, as a share of the square root of d_head."""
 UPDATE_GAIN = 1.0
 """Of a breaker at strength 1: about how long its change is, as a share of the activation."""
+CANARY_TOKENS = tuple(range(3, 19))
 _UNWRITTEN = "sha256:" + "0" * 64
 
 
 def save_benchmark_bundles(model: Any, folder: Path) -> tuple[Bundle, ...]:
     """Make the bundles for a model, seeded, and write them to `folder`: one that steers, and one a breaker."""
-    fingerprint = fingerprint_model(model)
     made = [("steering", steering_vectors(model.config)), *_breakers(model.config)]
-    return tuple(_save(name, interventions, fingerprint, folder / name) for name, interventions in made)
+    fingerprint, sites = fingerprint_model(model), resolve_sites(model)
+
+    def save(name: str, interventions: Sequence[Intervention]) -> Bundle:
+        entry = BankEntry(name=name, scope=Scope.GENERATION, interventions=tuple(interventions))
+        canary = measure_canary(model, sites, entry, CANARY_TOKENS)
+        return _save(entry, fingerprint, canary, folder / name)
+
+    return tuple(save(name, interventions) for name, interventions in made)
 
 
 def steering_vectors(config: Any) -> list[Intervention]:
@@ -80,24 +89,24 @@ def _normal(shape: tuple[int, ...], seed: int) -> Any:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _save(name: str, interventions: Sequence[Intervention], fingerprint: str, path: Path) -> Bundle:
+def _save(entry: BankEntry, fingerprint: str, canary: CanaryManifest, path: Path) -> Bundle:
     manifest = BundleManifest.model_construct(
         format=1,
-        name=name,
-        behaviour=name,
-        category=name,
+        name=entry.name,
+        behaviour=entry.name,
+        category=entry.name,
         description="Random; for measuring speed.",
-        scope=Scope.GENERATION,
+        scope=entry.scope,
         interventions=[],
         base=BaseManifest(id="benchmark", fingerprint=fingerprint),
         gate=None,
         strength_max=1.0,
         dose_p95=0.0,
-        canary=CanaryManifest(token_ids=[1], logit_ids=[0], change=[0.0]),
+        canary=canary,
         made_from={},
         licence="Apache-2.0",
         metrics=[],
         command="python -m benchmarks.serving",
         weights_sha256=_UNWRITTEN,
     )
-    return save_bundle(manifest, interventions, path)
+    return save_bundle(manifest, entry.interventions, path)
