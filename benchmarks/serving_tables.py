@@ -41,6 +41,17 @@ def ratio_rows(figures: Figures) -> list[list[str]]:
     return [header, *rows]
 
 
+def step_rows(figures: Figures) -> list[list[str]]:
+    """Header, then milliseconds of a decode step by part, from `benchmarks.step_profile`."""
+    arms = [(model, arm) for model in SPECS for arm in ("off", "plans")]
+    parts = ("rest of the forward", "attention and the cache", "interventions", "sampling", "delivery")
+    rows = [
+        [part, *(f"{figures.get(f'{model}.{arm}.{part}_ms', 0.0):.2f}" for model, arm in arms)]
+        for part in (*parts, "rest of the step", "step")
+    ]
+    return [["ms", *(f"{model}, {arm}" for model, arm in arms)], *rows]
+
+
 def _rows(figures: Figures, what: str, unit: str, digits: int) -> list[list[str]]:
     header = ["model", "contender", *(f"{unit}, {_clients(count)}" for count in _CLIENTS)]
     rows = [

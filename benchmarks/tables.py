@@ -247,6 +247,8 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "serving.first_token": _figures("serving", serving_tables.first_token_rows),
     "serving.processor": _figures("serving", serving_tables.processor_rows),
     "serving.made_on": _made_on("serving"),
+    "step_profile.parts": _figures("step_profile", serving_tables.step_rows),
+    "step_profile.made_on": _made_on("step_profile"),
     "fuzz.figures": _robustness("fuzz", robustness_tables.FUZZ),
     "fuzz.made_on": _made_on("fuzz"),
     "soak.figures": _robustness("soak", robustness_tables.SOAK),
