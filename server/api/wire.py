@@ -31,7 +31,8 @@ ACCEPTED = "Accepted; it changes no token."
 NOT_SERVED = "Not served: any other value is refused."
 TOKEN_NUMBERS = 2**31
 """Token ids and positions are below this."""
-STOP_LIMIT = 4
+STOP_LIMIT = 16
+"""More than OpenAI's 4: evaluation harnesses send more."""
 STOP_LENGTH = 256
 TOKEN_ID_SHOWN = 40
 """Characters of something that is no token id which a message repeats."""
@@ -196,7 +197,7 @@ class SamplingWire(Wire):
     seed: int | None = Field(default=None, ge=-SEED_LIMIT, lt=SEED_LIMIT)
     """The same request with the same seed gives the same reply; of `n` replies each next one has the next seed."""
     stop: WireStops = []
-    """Up to 4 strings of 1 to 256 characters that end a reply; they are not part of it."""
+    """Up to 16 strings of 1 to 256 characters that end a reply; they are not part of it."""
 
     # Extensions, named as other open servers name them.
     top_k: int | None = Field(default=None, ge=0, lt=2**31)
