@@ -17,6 +17,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from breakers.bundles import GateManifest, MetricManifest
+from server.api.admin.breakers import BreakerSource, BreakerSwitch
+from server.api.breakers import BreakerCard, BreakerList
 from server.api.chat import answers as chat
 from server.api.chat.structure import JsonSchemaFormat, ResponseFormat
 from server.api.chat.tools import WireCall, WireCalled, WireFunction, WireTool
@@ -84,6 +87,12 @@ WIRES: Mapping[str, type[Any]] = {
     "api.detokenize.request": tokens.DetokenizeRequest,
     "api.detokenize.answer": tokens.Detokenized,
     "api.model": ModelCard,
+    "api.breakers": BreakerList,
+    "api.breaker": BreakerCard,
+    "api.breaker.gate": GateManifest,
+    "api.breaker.metric": MetricManifest,
+    "api.breaker.source": BreakerSource,
+    "api.breaker.switch": BreakerSwitch,
     "api.health": Health,
     "api.version": Version,
 }

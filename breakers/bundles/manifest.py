@@ -95,10 +95,15 @@ class GateManifest(_Model):
     """Gate parameters, with the classifier whose harm potential they were fitted on."""
 
     alpha_base: Finite
+    """Full strength."""
     w: Finite
+    """Slope over the harm potential."""
     b: Finite
+    """Offset of the slope."""
     p_off: Finite
+    """Harm potential below which the strength is 0."""
     classifier: Line
+    """Name of the classifier that it was fitted on."""
 
     def gate(self) -> Gate:
         """The gate as a function."""
@@ -131,10 +136,15 @@ class MetricManifest(_Model):
     """A measured figure with its 95 % interval."""
 
     name: Line
+    """What was measured."""
     value: Finite
+    """The figure."""
     low: Finite
+    """Lower end of its 95 % interval."""
     high: Finite
+    """Upper end."""
     n: int = Field(ge=1)
+    """How many texts it was measured on."""
 
 
 class BundleManifest(_Model):

@@ -18,16 +18,23 @@ class BreakerCard(BaseModel):
     """One loaded bundle."""
 
     name: str
+    """What requests call it in `scalpel.breakers`."""
     object: Literal["breaker"] = "breaker"
+    """What this is."""
     kind: str
+    """`breaker`, `steering`, `mask` or `mixed`."""
     behaviour: str
+    """What it edits away."""
     category: str
     """The harm potential that drives the gate."""
     description: str
+    """By whoever made it."""
     scope: Scope
+    """Which tokens it edits: `all`, or from the end of the prompt on."""
     sites: list[str]
     """Where it acts, one line each."""
     gate: GateManifest | None
+    """From harm potential to strength; null where it acts only when asked."""
     enabled: bool
     """Whether it acts in requests that do not ask for it; switched by `PATCH`."""
     default: Literal["gate", "off"]
@@ -35,10 +42,13 @@ class BreakerCard(BaseModel):
     strength_max: float
     """The highest strength that a request can ask for."""
     dose_p95: float
+    """Change over activation, by their norms, at strength 1: the 95th percentile over calibration prompts."""
     metrics: list[MetricManifest]
+    """What its maker measured."""
     base: str
     """Id of the model that it was made on."""
     licence: str
+    """Of the bundle."""
     source: str | None
     """`hf://owner/name@commit`, for a bundle from the Hub; the server's directories are its own business."""
 
@@ -70,9 +80,11 @@ class BreakerList(BaseModel):
     """All of them."""
 
     object: Literal["list"] = "list"
+    """What this is."""
     bank_version: int
     """Grows whenever bundles are loaded or unloaded."""
     data: list[BreakerCard]
+    """One card a bundle."""
 
     @classmethod
     def of(cls, deployment: Deployment) -> BreakerList:

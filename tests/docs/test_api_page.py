@@ -29,6 +29,9 @@ ROUTES = {
     "/tokenize",
     "/detokenize",
     "/v1/models/{model}",
+    "/v1/breakers",
+    "/v1/breakers/{name}",
+    "/v1/breakers/{name}/reload",
     "/health/ready",
     "/version",
 }
@@ -80,6 +83,7 @@ def events(text: str) -> list[Any]:
 
 def test_every_route_has_an_example() -> None:
     shown = {re.sub(r"/v1/models/.*", "/v1/models/{model}", path) for _, path, *_ in EXAMPLES}
+    shown = {re.sub(r"/v1/breakers/[^/]+", "/v1/breakers/{name}", path) for path in shown}
     assert shown == ROUTES
 
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from server.api.body import read_wire
 from server.api.breakers import BreakerList
+from server.api.wire import Wire
 from server.bundles.manager import BundleManager
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class BreakerSource(_Wire):
+class BreakerSource(Wire):
     """Where a bundle to load is."""
 
     source: str = Field(min_length=1, max_length=4096)
@@ -25,7 +22,7 @@ class BreakerSource(_Wire):
     """Load it although it was made on another base model."""
 
 
-class BreakerSwitch(_Wire):
+class BreakerSwitch(Wire):
     """What a bundle does in requests that do not ask for it."""
 
     enabled: bool
