@@ -75,6 +75,7 @@ def build_server(config: ServerConfig) -> ServerState:
             scorer=_scorer(config),
             scoring_rate=config.output_scoring.rate,
             body_limit=config.body_limit,
+            queue_size=config.engine.queue_size,
             references=references,
             verifier=BundleVerifier(fingerprint=fingerprint, sites=sites),
             sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),

@@ -57,6 +57,8 @@ class ServerParts:
     """Share of replies that are scored, in [0, 1]."""
     body_limit: int = BODY_LIMIT
     """Bytes of a request's body."""
+    queue_size: int | None = None
+    """Requests that the engine lets wait; None where only the engine knows."""
     references: Sequence[str] = ()
     """Where `bundles` came from, in their order, for reloading; empty where that is nowhere."""
     verifier: BundleVerifier | None = None
@@ -94,6 +96,7 @@ class ServerState:
     lifecycle: Lifecycle
     tracing: Tracing
     body_limit: int
+    queue_size: int | None
     access: Access
     audit: AuditLog
     policy_file: Path | None
@@ -137,6 +140,7 @@ def assemble(parts: ServerParts) -> ServerState:
         lifecycle=Lifecycle(readiness),
         tracing=parts.tracing,
         body_limit=parts.body_limit,
+        queue_size=parts.queue_size,
         access=parts.access,
         audit=parts.audit,
         policy_file=parts.policy_file,

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 
 from server.api.access import AccessMiddleware
 from server.api.admin.breakers import breaker_changes_router
+from server.api.admission import Admission
 from server.api.breakers import breakers_router
 from server.api.chat.route import chat_router
 from server.api.chat.wire import ChatCompletionRequest
@@ -77,13 +78,18 @@ def create_app(state: ServerState) -> FastAPI:
         AccessMiddleware, access=state.access, deployments=state.deployments, metrics=state.metrics.access
     )
     # Every route that runs the model or the classifier belongs here.
+    ready = [Depends(require_ready(state.readiness, state.generation))]
+    moderations = moderations_router(Moderator(state.classifier, state.metrics), state.body_limit)
+    app.include_router(moderations, dependencies=ready)
+    room = []
+    if state.queue_size is not None:
+        room = [Depends(Admission(state.engine, state.generation, state.queue_size).admit)]
     for router in (
         chat_router(state.generation, state.body_limit),
         completions_router(state.generation, state.body_limit),
         responses_router(state.generation, state.body_limit),
-        moderations_router(Moderator(state.classifier, state.metrics), state.body_limit),
     ):
-        app.include_router(router, dependencies=[Depends(require_ready(state.readiness, state.generation))])
+        app.include_router(router, dependencies=ready + room)
     app.include_router(tokens_router(state.engine, state.names, state.body_limit))
     app.include_router(version_router())
     app.include_router(models_router(state.names, state.engine.info))
