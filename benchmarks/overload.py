@@ -1,8 +1,9 @@
 """`python -m benchmarks.overload`: twice as many requests as the server can serve.
 
-First the capacity: as many clients as slots, each sending its next request when the reply before is over. Then
-requests arrive at twice the rate that was served, whether or not earlier ones are answered. Those that are accepted
-have to get their tokens about as fast as before, and all others a 429 that says when to come again.
+First the capacity: more clients than slots, each sending its next request when the reply before is over, so that a
+request always waits and no slot is idle. Then requests arrive at twice the rate that was served, whether or not
+earlier ones are answered. Those that are accepted have to get their tokens about as fast as before, and all others a
+429 that says when to come again. Beside these: as many clients as slots, which leaves slots idle between requests.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ NAME = "overload"
 COMMAND = "python -m benchmarks.overload"
 SLOTS = 16
 QUEUE = 16
-SECONDS = 30.0
+CLIENTS = 24
+"""At capacity: more than slots, fewer than slots and queue."""
+SECONDS = 20.0
 ROUNDS = 3
 OVERLOAD = 2.0
 TIMEOUT_SECONDS = 120.0
@@ -57,6 +60,20 @@ class Answer:
         return self.status == httpx.codes.TOO_MANY_REQUESTS and (self.retry_after or "").isdigit()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundOfAnswers:
+    """What one round brought."""
+
+    some: Sequence[Answer]
+    """With as many clients as slots."""
+    full: Sequence[Answer]
+    """At capacity."""
+    rate: float
+    """Requests a second that were sent afterwards."""
+    over: Sequence[Answer]
+    """What they got."""
+
+
 def main() -> int:
     """Measure and write the result."""
     try:
@@ -77,13 +94,15 @@ async def _measure(rounds: int, seconds: float) -> dict[str, float]:
         command = [*SCALPEL_SERVE, "--config", str(config)]
         with running_server("scalpel serve", command, health="/health/ready") as server:
             prompts = bodies(seed=0)
-            await at_capacity(server.base_url, prompts, 2.0)
+            await at_capacity(server.base_url, prompts, 2.0, CLIENTS)
             found = []
             for _ in range(rounds):
-                full, served_seconds = await at_capacity(server.base_url, prompts, seconds)
+                some, _ = await at_capacity(server.base_url, prompts, seconds / 2, SLOTS)
+                full, served_seconds = await at_capacity(server.base_url, prompts, seconds, CLIENTS)
                 rate = OVERLOAD * len(full) / served_seconds
-                found.append((full, rate, await overloaded(server.base_url, prompts, rate, seconds)))
-                print(f"{rate / OVERLOAD:.1f} requests/s served; {len(found[-1][2])} sent at twice that", flush=True)
+                over = await overloaded(server.base_url, prompts, rate, seconds)
+                found.append(RoundOfAnswers(some=some, full=full, rate=rate, over=over))
+                print(f"{rate / OVERLOAD:.1f} requests/s served; {len(over)} sent at twice that", flush=True)
     return figures_of(found)
 
 
@@ -106,8 +125,10 @@ def bodies(seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-async def at_capacity(base: str, prompts: Iterator[dict[str, Any]], seconds: float) -> tuple[list[Answer], float]:
-    """As many clients as slots, for a while.
+async def at_capacity(
+    base: str, prompts: Iterator[dict[str, Any]], seconds: float, clients: int
+) -> tuple[list[Answer], float]:
+    """This many clients, one request after the other, for a while.
 
     Returns:
         The answers, and the seconds until the last.
@@ -123,7 +144,7 @@ async def at_capacity(base: str, prompts: Iterator[dict[str, Any]], seconds: flo
             answers.append(await ask(http, base, next(prompts)))
 
     async with _http() as http:
-        await asyncio.gather(*(client(http) for _ in range(SLOTS)))
+        await asyncio.gather(*(client(http) for _ in range(clients)))
     bad = [answer for answer in answers if not answer.whole]
     if bad:
         raise ServedModelError(f"{len(bad)} of {len(answers)} requests failed below capacity: {bad[0]}")
@@ -168,29 +189,32 @@ async def ask(http: httpx.AsyncClient, base: str, body: dict[str, Any]) -> Answe
     )
 
 
-def figures_of(found: Sequence[tuple[Sequence[Answer], float, Sequence[Answer]]]) -> dict[str, float]:
-    """From rounds of (answers at capacity, requests a second sent afterwards, what they got); pure."""
-    ratios = []
-    for full, _, over in found:
-        accepted = [answer.between_tokens_seconds for answer in over if answer.whole]
-        ratios.append(statistics.median(accepted) / statistics.median(a.between_tokens_seconds for a in full))
-    sent = [answer for _, _, over in found for answer in over]
-    accepted_all = [answer for answer in sent if answer.whole]
+def figures_of(found: Sequence[RoundOfAnswers]) -> dict[str, float]:
+    """Medians and counts over rounds; pure."""
+    ratios = [_between(r.over) / _between(r.full) for r in found]
+    sent = [answer for r in found for answer in r.over]
+    accepted = [answer for answer in sent if answer.whole]
     refused = [answer for answer in sent if answer.refused_well]
     return {
         "requests": float(len(sent)),
-        "accepted": float(len(accepted_all)),
+        "accepted": float(len(accepted)),
         "refused_with_retry_after": float(len(refused)),
-        "neither": float(len(sent) - len(accepted_all) - len(refused)),
+        "neither": float(len(sent) - len(accepted) - len(refused)),
         "refused_share": len(refused) / len(sent),
-        "capacity.requests_per_second": statistics.median(rate / OVERLOAD for _, rate, _ in found),
-        "capacity.between_tokens_ms": 1000
-        * statistics.median(a.between_tokens_seconds for full, _, _ in found for a in full),
-        "overload.between_tokens_ms": 1000 * statistics.median(a.between_tokens_seconds for a in accepted_all),
-        "overload.first_token_ms": 1000 * statistics.median(a.first_token_seconds for a in accepted_all),
+        "capacity.requests_per_second": statistics.median(r.rate / OVERLOAD for r in found),
+        "slots.between_tokens_ms": 1000 * statistics.median(_between(r.some) for r in found),
+        "capacity.between_tokens_ms": 1000 * statistics.median(_between(r.full) for r in found),
+        "overload.between_tokens_ms": 1000 * statistics.median(_between(r.over) for r in found),
+        "overload.first_token_ms": 1000 * statistics.median(a.first_token_seconds for a in accepted),
         "between_tokens_ratio": statistics.median(ratios),
         "between_tokens_ratio.worst": max(ratios),
+        "between_tokens_ratio.over_slots": statistics.median(_between(r.over) / _between(r.some) for r in found),
     }
+
+
+def _between(answers: Sequence[Answer]) -> float:
+    """Seconds between tokens of the answers that are whole, in the median."""
+    return statistics.median(answer.between_tokens_seconds for answer in answers if answer.whole)
 
 
 def _tokens(tail: bytes) -> int:

@@ -36,10 +36,12 @@ OVERLOAD = (
     ("accepted", "answered to the end", 0),
     ("refused_with_retry_after", "refused with 429 and Retry-After", 0),
     ("neither", "neither", 0),
+    ("slots.between_tokens_ms", "ms between tokens with as many clients as slots", 1),
     ("capacity.between_tokens_ms", "ms between tokens at capacity", 1),
     ("overload.between_tokens_ms", "ms between tokens of accepted requests under overload", 1),
-    ("between_tokens_ratio", "the ratio, median of the rounds", 2),
+    ("between_tokens_ratio", "the ratio to that at capacity, median of the rounds", 2),
     ("between_tokens_ratio.worst", "in the worst round", 2),
+    ("between_tokens_ratio.over_slots", "the ratio to that with as many clients as slots, median", 2),
     ("overload.first_token_ms", "ms to the first token under overload, the queue included", 0),
 )
 

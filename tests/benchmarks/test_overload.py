@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from benchmarks.overload import Answer, _measure, bodies, figures_of
+from benchmarks.overload import Answer, RoundOfAnswers, _measure, bodies, figures_of
 
 
 def answer(between: float, *, status: int = 200, retry: str | None = None, whole: bool = True) -> Answer:
@@ -21,8 +21,13 @@ def test_figures() -> None:
     late = answer(0.0, status=0, whole=False)
     figures = figures_of(
         [
-            ([answer(0.01), answer(0.02), answer(0.03)], 40.0, [answer(0.03), refused, silent]),
-            ([answer(0.02)], 60.0, [answer(0.02), refused, late]),
+            RoundOfAnswers(
+                some=[answer(0.01)],
+                full=[answer(0.01), answer(0.02), answer(0.03)],
+                rate=40.0,
+                over=[answer(0.03), refused, silent],
+            ),
+            RoundOfAnswers(some=[answer(0.01)], full=[answer(0.02)], rate=60.0, over=[answer(0.02), refused, late]),
         ]
     )
     assert figures["requests"] == 6
@@ -31,6 +36,7 @@ def test_figures() -> None:
     assert figures["neither"] == 2
     assert figures["between_tokens_ratio"] == pytest.approx(1.25)
     assert figures["between_tokens_ratio.worst"] == pytest.approx(1.5)
+    assert figures["between_tokens_ratio.over_slots"] == pytest.approx(2.5)
     assert figures["capacity.requests_per_second"] == 25
 
 
