@@ -32,13 +32,15 @@ SLOTS = 16
 QUEUE = 16
 CLIENTS = 24
 """At capacity: more than slots, fewer than slots and queue."""
-SECONDS = 20.0
-ROUNDS = 3
+SECONDS = 8.0
+ROUNDS = 9
 OVERLOAD = 2.0
 TIMEOUT_SECONDS = 120.0
 CONFIG = f"engine: {{slots: {SLOTS}, queue_size: {QUEUE}}}\n"
 KINDS = ("smalltalk", "facts", "toxicity", "misinformation", "instructions")
-REPLY_TOKENS = 32
+REPLY_TOKENS = (16, 48)
+"""The shortest and the longest reply. Of one length, the replies of clients that began together would also end
+together, over and over, and no prompt would ever be read while others' tokens are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +118,8 @@ def bodies(seed: int) -> Iterator[dict[str, Any]]:
         yield {
             "model": "scalpel-demo",
             "messages": draw.choice(prompts),
-            "max_tokens": REPLY_TOKENS,
-            # Every reply has the same length, so that the rate of requests says how much work there is.
+            "max_tokens": draw.randint(*REPLY_TOKENS),
+            # The model has no say in it, so that the rate of requests says how much work there is.
             "ignore_eos": True,
             "temperature": 0,
             "stream": True,
