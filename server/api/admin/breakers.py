@@ -26,7 +26,7 @@ class BreakerSwitch(Wire):
     """What a bundle does in requests that do not ask for it."""
 
     enabled: bool
-    """False: nothing."""
+    """False: nothing, until it is switched on again."""
 
 
 def breaker_changes_router(manager: BundleManager, body_limit: int) -> APIRouter:
