@@ -64,3 +64,15 @@ class RuntimeAttachError(BreakersError):
 
 class ExportError(BreakersError):
     """A bundle, or a part of one, that an export format cannot express, or an output that is occupied."""
+
+
+class PairsError(BreakersError):
+    """A pair or a file of pairs that cannot be used: what was found, what was wanted, and where."""
+
+
+class TracingError(BreakersError):
+    """Cases, patches or activations that tracing cannot work with."""
+
+
+class StageError(BreakersError):
+    """A stage of a pipeline whose inputs are missing, changed or unfinished."""
