@@ -73,6 +73,10 @@ class Forwards:
             self._prompts = PromptStates(model, [s.prompt for s in samples], budget - budget // 10, self.pad)
         self._untouched = UntouchedLogits(model, samples, budget // 10, self.pad)
 
+    def length(self, sample: Sample) -> int:
+        """Tokens of a sample that a step runs."""
+        return len(sample.reply) if self.reuses_prompts else len(sample)
+
     def batch(self, samples: Sequence[Sample]) -> Batch:
         """Samples as tensors, on the model's device."""
         return collate(samples, self.pad).to(self.model.device)

@@ -71,8 +71,8 @@ class Loop:
         self._random, self._spec = draw, spec
         self._objective = Objective(forwards, config)
         self._orders = (
-            BatchOrder([len(row.pair) for row in data.rows], config.batch_pairs, draw),
-            BatchOrder(list(map(len, data.benign)), config.batch_benign, draw),
+            BatchOrder([forwards.length(row.pair.neutral) for row in data.rows], config.batch_pairs, draw),
+            BatchOrder([forwards.length(sample) for sample in data.benign], config.batch_benign, draw),
         )
         self._optimizer = torch.optim.AdamW(
             list(parameters.tensors.values()), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -125,7 +125,7 @@ class Loop:
         loss = self._losses(batch).total
         if not bool(torch.isfinite(loss)):
             raise InterventionError(
-                f"the loss at step {self._step + 1} is {float(loss)}; wanted a finite number: the model's "
+                f"the loss at step {self._step + 1} is {loss.item()}; wanted a finite number: the model's "
                 f"activations are not finite, or learning_rate {self._config.learning_rate} is too high"
             )
         loss.backward()  # type: ignore[no-untyped-call]

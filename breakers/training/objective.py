@@ -52,25 +52,24 @@ class Objective:
         self._forwards, self._config = forwards, config
 
     def losses(self, entries: Sequence[BankEntry], rows: LossBatch) -> Losses:
-        """All in one forward of the neutral and the benign replies.
+        """One forward of the neutral replies and one of the benign ones, whose lengths differ.
 
         Args:
             entries: what is trained; gradients flow into its tensors.
             rows: at least one pair or benign sample.
         """
-        neutral = [pair.neutral for pair in rows.pairs]
-        samples = [*neutral, *rows.benign]
-        logits = self._forwards.steered(samples, entries, torch.cat([rows.on_pairs, rows.on_benign]))
-        cut = sum(len(sample.reply) for sample in neutral)
-        nothing = logits.new_zeros(())
-        harm = lead = kept = away = nothing
-        if neutral:
+        zero = torch.zeros((), device=self._forwards.model.device)
+        harm = lead = kept = away = zero
+        if rows.pairs:
+            neutral = [pair.neutral for pair in rows.pairs]
             batch = self._forwards.batch(neutral)
-            harm, lead = self._harm(logits[:cut], batch, rows.pairs)
+            logits = self._forwards.steered(neutral, entries, rows.on_pairs)
+            harm, lead = self._harm(logits, batch, rows.pairs)
             if self._config.neutral_coef:
-                away = self._moved(logits[:cut], batch, rows.pairs)
+                away = self._moved(logits, batch, rows.pairs)
         if rows.benign:
-            kept = preserve_loss(logits[cut:], self._forwards.untouched(rows.benign))
+            steered = self._forwards.steered(rows.benign, entries, rows.on_benign)
+            kept = preserve_loss(steered, self._forwards.untouched(rows.benign))
         preserve = kept + self._config.neutral_coef * away
         total = total_loss(harm, preserve, self._config.harm_coef, self._config.preserve_coef)
         return Losses(harm=harm, lead=lead, benign=kept, neutral=away, total=total)

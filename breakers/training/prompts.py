@@ -6,7 +6,6 @@ gradients, and a step runs the replies alone.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -20,6 +19,7 @@ from transformers.cache_utils import DynamicLayer
 from breakers.training.batches import Sample, collate
 from breakers.training.heads import head_at
 from breakers.training.kept import Kept
+from breakers.training.positions import position_arguments
 
 States: TypeAlias = tuple[tuple[Tensor, Tensor], ...]
 """Keys and values of each layer, both (head, pos, d_head), of one prompt without its last token."""
@@ -59,7 +59,6 @@ class PromptStates:
             pad: token id for padding.
         """
         self._model, self._pad = model, pad
-        self._takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         (probe,) = self._compute([(pad, pad)])
         token_bytes = sum(k.nbytes + v.nbytes for k, v in probe)
         self._kept = Kept(
@@ -83,14 +82,13 @@ class PromptStates:
         mask = torch.ones(len(replies.ids), longest + replies.ids.shape[1], dtype=torch.long)
         mask[:, :longest] = torch.arange(longest) >= longest - replies.before[:, None]
         positions = replies.before[:, None] + torch.arange(replies.ids.shape[1])
-        placed = {"position_ids": positions.to(device)} if self._takes_positions else {}
         with head_at(self._model, replies.targets.to(device)):
             out: Tensor = self._model(
                 input_ids=replies.ids.to(device),
                 attention_mask=mask.to(device),
                 past_key_values=_joined(replies.states, longest),
                 use_cache=True,
-                **placed,
+                **position_arguments(self._model, positions),
             ).logits
         return out
 

@@ -130,7 +130,7 @@ def test_training_moves_the_replies_and_keeps_the_rest() -> None:
     before = [p.clone() for p in model.parameters()]
     heads = tuple(Site(layer=layer, component=Component.HEAD, head=h) for layer in (1, 2) for h in range(4))
     config = BreakerTrainingConfig(
-        sites=heads, rank=2, steps=120, batch_pairs=8, batch_benign=8, preserve_coef=1.0, evaluate_every=20
+        sites=heads, rank=2, steps=80, batch_pairs=8, batch_benign=8, preserve_coef=1.0, evaluate_every=20
     )
     result = train_breakers(model, sites, config, tasks, benign)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
