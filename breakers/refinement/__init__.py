@@ -1,1 +1,1 @@
-"""Refinement: from ranked components to a smallest set whose joint patching takes the behaviour away, and its evidence."""
+"""Refinement: from ranked components to a smallest set whose patching takes the behaviour away, and its evidence."""

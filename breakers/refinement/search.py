@@ -1,9 +1,9 @@
 """The search for a smallest set of components whose joint patching brings the measure below tau.
 
-Grow: prefixes of the ranking, doubling, then bisected. Shrink: blocks go first, the weakest of them before others; then
-each member is left out alone, all of those that can go are tried together, and halves of them where that fails
-(delta debugging: Zeller and Hildebrandt 2002). The search ends when every member has been left out of the final set and
-none can go: the set is 1-minimal. Members may act together in any way; the measure need not be monotone.
+Grow: prefixes of the ranking, doubling, then bisected. Shrink: blocks go first, the weakest of them before others;
+then each member is left out alone, all of those that can go are tried together, and halves of them where that fails
+(delta debugging: Zeller and Hildebrandt 2002). The search ends when every member has been left out of the final set
+and none can go: the set is 1-minimal. Members may act together in any way; the measure need not be monotone.
 
 A set *reaches* tau when its mean measure is below tau - tolerance. With a noisy measure, the tolerance keeps a set
 that was lucky from being taken for one that is below tau; see `Verdict` for what it means for members.
