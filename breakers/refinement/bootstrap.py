@@ -15,7 +15,7 @@ from torch import Tensor
 from breakers.errors import TracingError
 from breakers.refinement.manifest import Estimate
 
-Means = Float64[np.ndarray, "*set resample"]
+Means = Float64[np.ndarray, "... resample"]
 Statistic = Callable[..., Float64[np.ndarray, " resample"]]
 """From the means of each given array over cases, once for each resample, to one number for each resample."""
 _TAILS = (0.025, 0.975)
@@ -43,7 +43,7 @@ class CaseBootstrap:
         counts = drawn[:, group_of_case].astype(np.float64)
         self._weights = counts / counts.sum(1, keepdims=True)
 
-    def estimate(self, statistic: Statistic, *values: Float64[Tensor, "*set case"]) -> Estimate | None:
+    def estimate(self, statistic: Statistic, *values: Float64[Tensor, "... case"]) -> Estimate | None:
         """A statistic of means over cases, with its interval; None where it is not finite.
 
         The interval's ends are None where the statistic is not finite on every resample.

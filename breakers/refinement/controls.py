@@ -77,4 +77,6 @@ def _first(pool: Sequence[Site], number: int) -> Sequence[Site]:
 
 def _check(pool: Sequence[Site], number: int) -> None:
     if len(pool) < number:
-        raise TracingError(f"{number} components are to be drawn from {len(pool)}; wanted at least as many to choose from")
+        raise TracingError(
+            f"{number} components are to be drawn from {len(pool)}; wanted at least as many to choose from"
+        )

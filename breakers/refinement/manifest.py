@@ -1,4 +1,4 @@
-"""`refined.json`: the circuit that refinement found and the evidence for it. Unknown keys and versions are refused."""
+"""`refined.json`: the circuit that refinement found and the evidence for it. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from breakers.refinement.joint import joint_patch, single_sites
 from breakers.refinement.search import Outcome, Verdict
 from breakers.refinement.threshold import TauKind
 from breakers.sites import Site
-from breakers.tracing.patches import Patch, PatchSource, Positions
+from breakers.tracing.circuit_file import MeasureManifest, PatchManifest
+from breakers.tracing.patches import Patch
 
 FORMAT_VERSION = 1
 
@@ -27,15 +28,6 @@ class Estimate(_Model):
     low: Finite | None
     """None, as `high`, where the figure has no value on some resample."""
     high: Finite | None
-
-
-class MeasureManifest(_Model):
-    """What was measured, and how components were patched."""
-
-    name: Line
-    """`lead`, or the name of the scorer that judged generated text."""
-    source: PatchSource = Field(strict=False)
-    positions: Positions = Field(strict=False)
 
 
 class SearchManifest(_Model):
@@ -62,6 +54,8 @@ class SearchManifest(_Model):
     """Sets that were measured."""
     patched_runs: int = Field(ge=1)
     """Sets times cases."""
+    forward_passes: Finite | None = Field(ge=0)
+    """What measuring them cost, in forward-pass equivalents; None where the measure does not count."""
     log_sha256: Sha256
     """Of the log, a file of JSON Lines beside this one."""
 
@@ -166,6 +160,7 @@ class RefinedManifest(_Model):
     made_from: dict[Label, Sha256]
     """Hashes of the inputs: circuit, pairs."""
     measure: MeasureManifest
+    patch: PatchManifest
     search: SearchManifest
     size: SizeManifest
     members: list[MemberManifest]
@@ -176,17 +171,17 @@ class RefinedManifest(_Model):
     seed: int
     command: Paragraphs
 
-    def members_sites(self) -> tuple[Site, ...]:
+    def sites(self) -> tuple[Site, ...]:
         """Single heads and neurons, in order."""
         return tuple(member.site.site() for member in self.members)
 
-    def patch(self) -> Patch:
+    def joint_sites(self) -> Patch:
         """The circuit as sites that interventions are trained at: neurons of a layer together."""
-        return joint_patch(self.members_sites())
+        return joint_patch(self.sites())
 
     @model_validator(mode="after")
     def _members_are_single(self) -> RefinedManifest:
-        sites = self.members_sites()
+        sites = self.sites()
         if len(single_sites(sites)) != len(sites):
             raise ValueError("members hold several neurons or one of them twice; wanted single components, each once")
         return self

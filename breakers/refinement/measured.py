@@ -40,7 +40,9 @@ class SearchStep:
     standard_error: float
     """Of that mean, over the cases; 0 with a single case."""
     patched_runs: int
-    """Cost up to here: sets measured times cases, one patched evaluation of one case each."""
+    """Cost up to here: sets measured times cases."""
+    forward_passes: float | None
+    """Cost up to here, the step's whole batch included, in forward-pass equivalents; None if nobody counts."""
 
 
 class SetMeasure:
@@ -52,6 +54,7 @@ class SetMeasure:
         cases: Sequence[TraceCase],
         *,
         limit: int | None = None,
+        spent: Callable[[], float] | None = None,
         on_step: Callable[[SearchStep], None] | None = None,
     ) -> None:
         """Nothing is measured yet.
@@ -60,6 +63,7 @@ class SetMeasure:
             measure: harm of the model under a patch.
             cases: at least one.
             limit: most sets to measure; None for as many as are asked for.
+            spent: forward-pass equivalents that the measure has used so far, where it counts them.
             on_step: told of each set as it is measured.
 
         Raises:
@@ -68,7 +72,7 @@ class SetMeasure:
         if not cases:
             raise TracingError("no case to measure on; wanted at least one pair")
         self._measure, self._cases = measure, tuple(cases)
-        self._limit, self._on_step = limit, on_step
+        self._limit, self._on_step, self._spent = limit, on_step, spent
         self._values: dict[str, Float[Tensor, " case"]] = {}
         self.log: list[SearchStep] = []
         """Of every set measured, in order."""
@@ -119,6 +123,7 @@ class SetMeasure:
             value=float(row.mean()),
             standard_error=float(row.std()) / len(row) ** 0.5 if len(row) > 1 else 0.0,
             patched_runs=(len(self.log) + 1) * len(self._cases),
+            forward_passes=None if self._spent is None else self._spent(),
         )
         self.log.append(step)
         if self._on_step is not None:

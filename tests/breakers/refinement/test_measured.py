@@ -26,6 +26,7 @@ def test_a_set_is_measured_once_and_logged() -> None:
     assert (last.step, last.phase, last.heads, last.neurons) == (2, "bisect", 0, 0)
     assert (last.value, last.standard_error) == (1, pytest.approx(1 / 3**0.5))
     assert [step.patched_runs for step in measured.log] == [3, 6, 9]
+    assert last.forward_passes is None
     assert (measured.log[1].digest, measured.log[1].heads, measured.log[1].neurons) == (set_digest([B, A]), 1, 1)
 
 
@@ -36,6 +37,14 @@ def test_the_limit_comes_before_the_measurement() -> None:
     with pytest.raises(SetLimitReached, match="2 sets"):
         measured.by_case([()], "grow")
     assert len(measure.patches) == 2
+
+
+def test_the_measures_own_count_is_logged() -> None:
+    measure = PlantedMeasure(lambda patched, case: 0.0)
+    measured = SetMeasure(measure, some_cases(), spent=lambda: len(measure.patches) / 2)
+    measured.means([(A,)], "grow")
+    measured.means([(B,)], "grow")
+    assert [step.forward_passes for step in measured.log] == [0.5, 1.0]
 
 
 @pytest.mark.parametrize(
