@@ -46,11 +46,12 @@ def plain_mean_logprob(
         channels = sites.channels(site)
 
         def replace(_module: object, args: tuple[Tensor, ...], site=site, channels=channels) -> tuple[Tensor, ...]:
-            z = args[0].clone()
+            # Some MLPs see the tokens without a batch axis.
+            z = args[0].clone().reshape(length, -1)
             for position in range(length):
                 if replacement.patched[row, position]:
-                    z[0, position, channels] = replacement.values[site.hook_point][row, position, channels]
-            return (z, *args[1:])
+                    z[position, channels] = replacement.values[site.hook_point][row, position, channels]
+            return (z.reshape(args[0].shape), *args[1:])
 
         handles.append(sites.module(site.hook_point).register_forward_pre_hook(replace))
     try:

@@ -46,23 +46,34 @@ def capture(
         TracingError: a hook point of another boundary.
         SiteError: the model has no such hook point.
     """
-    with captured(sites, points, first=first) as seen, head_rows(model, torch.zeros_like(ids, dtype=torch.bool)):
+    with (
+        captured(sites, points, first=first, batch=len(ids)) as seen,
+        head_rows(model, torch.zeros_like(ids, dtype=torch.bool)),
+    ):
         model(input_ids=ids, use_cache=False)
     return seen
 
 
 @contextmanager
-def captured(sites: ModelSites, points: Collection[HookPoint], *, first: int = 0) -> Iterator[Activations]:
+def captured(
+    sites: ModelSites, points: Collection[HookPoint], *, first: int = 0, batch: int | None = None
+) -> Iterator[Activations]:
     """Fill a dict with z of the latest forward inside, from position `first` on; gradients flow where enabled.
 
+    Args:
+        sites: from `resolve_sites`.
+        points: where to look.
+        first: positions before this one are left out.
+        batch: rows of the forward, for models whose MLPs see all tokens in one row, as mixtures' shared experts do.
+
     Raises:
-        TracingError: a hook point of another boundary.
+        TracingError: a hook point of another boundary, or one whose tokens come in one row, without `batch`.
         SiteError: the model has no such hook point.
     """
     seen: Activations = {}
 
     def note(point: HookPoint, _module: nn.Module, args: tuple[Any, ...]) -> None:
-        seen[point] = args[0][:, first:]
+        seen[point] = by_row(args[0], batch)[:, first:]
 
     check_points(points)
     handles = [sites.module(point).register_forward_pre_hook(partial(note, point)) for point in points]
@@ -88,6 +99,19 @@ def head_rows(model: PreTrainedModel, wanted: Bool[Tensor, "batch pos"]) -> Iter
         yield
     finally:
         handle.remove()
+
+
+def by_row(z: Tensor, batch: int | None) -> Float[Tensor, "batch pos width"]:
+    """Activations with their batch axis, which some modules see flattened into one with the positions.
+
+    Raises:
+        TracingError: they are flattened, and nobody said of how many rows.
+    """
+    if z.ndim == 3:
+        return z
+    if z.ndim != 2 or batch is None:
+        raise TracingError(f"activations have shape {tuple(z.shape)}; wanted (batch, pos, width)")
+    return torch.unflatten(z, 0, (batch, -1))
 
 
 def check_points(points: Collection[HookPoint]) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from breakers.bundles.verify import sha256
 from breakers.errors import TracingError
-from breakers.tracing.circuit_file import CIRCUIT_NAME, CircuitFile, circuit_bytes, read_circuit
+from breakers.tracing.circuit_file import CIRCUIT_NAME, CircuitFile, circuit_bytes, parse_circuit, read_circuit
 from breakers.tracing.effects_file import EFFECTS_NAME, EffectsTable, effects_bytes, index_of, read_effects
 
 UNWRITTEN = "sha256:" + "0" * 64
@@ -29,7 +29,11 @@ class TraceArtifact:
     effects: EffectsTable
 
 
-def save_trace(artifact: TraceArtifact, path: Path, figures: Mapping[str, bytes]) -> TraceArtifact:
+Draw = Callable[[CircuitFile, EffectsTable], Mapping[str, bytes]]
+"""Makes figures of a trace: file name -> bytes."""
+
+
+def save_trace(artifact: TraceArtifact, path: Path, draw: Draw | None = None) -> TraceArtifact:
     """Write a trace, and return it as it was written, with the hash of its effects.
 
     Every file is written beside its place first, and moved there when all are: a full disk leaves what was there.
@@ -37,18 +41,20 @@ def save_trace(artifact: TraceArtifact, path: Path, figures: Mapping[str, bytes]
     Args:
         artifact: `effects_sha256` of its circuit is replaced.
         path: the directory, made if needed.
-        figures: file name -> bytes.
+        draw: makes the figures (see `breakers.tracing.figures`); None for none.
 
     Raises:
-        TracingError: the files cannot be written.
+        TracingError: the circuit is not one that can be read back, or the files cannot be written.
     """
     data = effects_bytes(artifact.effects)
     circuit = artifact.circuit.model_copy(update={"effects_sha256": sha256(data)})
-    written = TraceArtifact(circuit=circuit, effects=artifact.effects)
+    text = circuit_bytes(circuit)
+    written = TraceArtifact(circuit=parse_circuit(text, str(path / CIRCUIT_NAME)), effects=artifact.effects)
     _check_consistent(written, path)
+    figures = {} if draw is None else draw(written.circuit, written.effects)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_together(path, {**figures, EFFECTS_NAME: data, CIRCUIT_NAME: circuit_bytes(circuit)})
+        write_together(path, {**figures, EFFECTS_NAME: data, CIRCUIT_NAME: text})
     except OSError as error:
         raise TracingError(f"{path}: cannot be written: {error.strerror}; wanted a directory with room") from error
     return written

@@ -29,7 +29,7 @@ from breakers.tracing.activations import Activations, capture, check_finite, hea
 from breakers.tracing.effects_file import EffectGrid, EffectsTable, grid_shape
 from breakers.tracing.patches import PatchSource, TraceCase
 from breakers.tracing.sources import PAD, Side, Sources, real_positions, runs
-from breakers.training.batches import Batch, collate
+from breakers.training.batches import collate
 from breakers.training.losses import mean_logprob
 
 _SIGNS = {Side.HARMFUL: 1.0, Side.NEUTRAL: -1.0}
@@ -79,7 +79,7 @@ class Attributed:
     neurons_present: Bool[Tensor, "layer neuron"]
     """Which neurons exist."""
     forward_passes: float
-    """Cost in forward passes of one case, both of its runs; a gradient costs as much as a forward pass."""
+    """Cost, in forward passes of one run (prompt and completion); going back for a gradient is another one."""
 
     def table(self) -> EffectsTable:
         """Means and standard errors, none of them exact."""
@@ -124,7 +124,9 @@ def attribute(
             for side in Side:
                 run = _Run(model, sites, sources, chunk, side, chosen)
                 for point, products in run.attributions():
-                    _add(heads if point.boundary is Boundary.ATTENTION_OUT_INPUT else neurons, places, point, products)
+                    _add(
+                        heads if point.boundary is Boundary.ATTENTION_OUT_INPUT else neurons, places, point, products
+                    )
                 passes += run.forward_passes
             done += len(places)
             if progress is not None:
@@ -154,7 +156,7 @@ class _Run:
         self._samples = runs(cases, side)
         self._batch = collate(self._samples, PAD)
         self.forward_passes = 0.0
-        """Spent so far; a run is half a case."""
+        """Spent so far."""
 
     def attributions(self) -> Iterator[tuple[HookPoint, Float[Tensor, "case width"]]]:
         """-gradient . (z' - z) of every channel, by hook point; nothing where this side is not patched."""
@@ -227,7 +229,7 @@ class _Run:
         return [[point] for point in points]
 
     def _spend(self, passes: float) -> None:
-        self.forward_passes += passes * len(self._cases) / 2
+        self.forward_passes += passes * len(self._cases)
 
 
 def traced_points(sites: ModelSites) -> list[HookPoint]:
@@ -237,11 +239,11 @@ def traced_points(sites: ModelSites) -> list[HookPoint]:
 
 
 def batched(cases: Sequence[TraceCase], tokens: int) -> Iterator[list[int]]:
-    """Places of cases of similar length, so many that their longer runs, padded, fit a number of tokens; at least one.
+    """Places of cases of similar length: as many as fit a number of tokens when their longer runs are padded.
 
     Args:
         cases: any number.
-        tokens: of one pass.
+        tokens: of one pass; a case that is longer comes alone.
     """
     batch: list[int] = []
     for place in sorted(range(len(cases)), key=lambda place: len(cases[place].pair)):
@@ -301,7 +303,7 @@ def _add(
     """Sum channels into their heads; a neuron is one channel. Layers with fewer neurons leave the rest at 0."""
     rows = products.float().cpu()
     if point.boundary is Boundary.ATTENTION_OUT_INPUT:
-        rows = rows.unflatten(1, (into.shape[2], -1)).sum(2)
+        rows = rows.reshape(len(rows), into.shape[2], -1).sum(2)
     into[torch.tensor(places), point.layer, : rows.shape[1]] += rows
 
 

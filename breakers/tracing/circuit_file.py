@@ -125,7 +125,8 @@ class NoiseFloorManifest(_Model):
     """What effects chance alone would show."""
 
     head: Finite | None = Field(ge=0)
-    """Effect that the largest of all heads stays below, in most redraws with harmful and neutral swapped at random."""
+    """What the largest effect of all heads stays below in most redraws, each with harmful and neutral swapped in
+    randomly chosen pairs."""
     neuron: Finite | None = Field(ge=0)
     """The same of all neurons."""
     quantile: Finite = Field(gt=0, lt=1)
@@ -134,7 +135,7 @@ class NoiseFloorManifest(_Model):
 
 
 class CostManifest(_Model):
-    """What tracing cost. A unit is one forward pass of the model over one row of tokens."""
+    """What tracing cost. A unit is one forward pass of the model over one run: a prompt and its completion."""
 
     forward_passes: Finite = Field(ge=0)
     """All of it, in forward-pass equivalents."""
@@ -202,7 +203,9 @@ class CircuitFile(_Model):
         if any(b.effect > a.effect for a, b in itertools.pairwise(self.components)):
             raise ValueError("components are not in order; wanted the highest effect first")
         if (self.attribution is None) != (self.method is TraceMethod.EXACT):
-            raise ValueError(f"method {self.method} has attribution {self.attribution}; exact has none, others have it")
+            raise ValueError(
+                f"method {self.method} has attribution {self.attribution}; exact has none, others have it"
+            )
         return self
 
 
@@ -220,17 +223,29 @@ def read_circuit(path: Path) -> CircuitFile:
     if not path.is_file():
         raise TracingError(f"{path}: not there; wanted the {CIRCUIT_NAME} that `scalpel trace` wrote")
     try:
-        document = parse_object(read_file(path, MANIFEST_LIMIT), str(path))
+        return parse_circuit(read_file(path, MANIFEST_LIMIT), str(path))
+    except BundleFormatError as error:
+        raise TracingError(str(error)) from error
+
+
+def parse_circuit(data: bytes, where: str) -> CircuitFile:
+    """Validate the bytes of a `circuit.json`, which messages call `where`.
+
+    Raises:
+        TracingError: naming the field, what was found and what was wanted.
+    """
+    try:
+        document = parse_object(data, where)
     except BundleFormatError as error:
         raise TracingError(str(error)) from error
     version = document.get("format", FORMAT_VERSION)
     if type(version) is not int or version != FORMAT_VERSION:
         found = repr(version)[:80]
-        raise TracingError(f"{path}: format: found {found}; wanted {FORMAT_VERSION}, the only one read here")
+        raise TracingError(f"{where}: format: found {found}; wanted {FORMAT_VERSION}, the only one read here")
     try:
         return CircuitFile.model_validate(document)
     except ValidationError as error:
-        raise TracingError(f"{path}: {describe(error)}") from error
+        raise TracingError(f"{where}: {describe(error)}") from error
 
 
 def _check_distinct(sites: Sequence[Site], where: str) -> None:

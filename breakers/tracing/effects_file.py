@@ -126,7 +126,9 @@ def index_of(site: Site) -> tuple[int, int]:
     raise TracingError(f"{site} is not one head or one neuron outside experts, and has no place in a table of them")
 
 
-def table_of(sites: ModelSites, exact: ComponentEffects | None, estimated: EffectsTable | None = None) -> EffectsTable:
+def table_of(
+    sites: ModelSites, exact: ComponentEffects | None, estimated: EffectsTable | None = None
+) -> EffectsTable:
     """A table of exactly measured effects, over estimates of the rest.
 
     Args:
@@ -163,7 +165,8 @@ def _overlaid(base: EffectGrid, exact: ComponentEffects | None) -> EffectGrid:
 def effects_bytes(table: EffectsTable) -> bytes:
     """The table as the bytes of a safetensors file."""
     tensors = {f"{g.component}.{part}": getattr(g, part).contiguous() for g in table.grids for part in _PARTS}
-    return save_safetensors({name: tensor.clone() for name, tensor in tensors.items()})
+    data: bytes = save_safetensors({name: tensor.clone() for name, tensor in tensors.items()})
+    return data
 
 
 def read_effects(path: Path) -> tuple[EffectsTable, bytes]:

@@ -1,4 +1,4 @@
-"""The PNG figures: heads as a heat map, neurons as a plot over layers. They need matplotlib, an extra of the package."""
+"""The PNG figures: heads as a heat map, neurons as a plot over layers. They need matplotlib, an extra."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def neuron_plot_png(circuit: CircuitFile, grid: EffectGrid) -> bytes:
             axes.legend(loc="upper right")
     axes.axhline(0, color="#777777", linewidth=0.8)
     shown = f"{len(places)} of {int(grid.measured.sum())}"
-    axes.set(xlim=(0, layers), xlabel="layer", ylabel=effect_label(circuit), title=_title(circuit, f"neurons, {shown}"))
+    axes.set(
+        xlim=(0, layers), xlabel="layer", ylabel=effect_label(circuit), title=_title(circuit, f"neurons, {shown}")
+    )
     axes.set_xticks([at + 0.5 for at in range(layers)], [str(at) for at in range(layers)])
     return _png(figure)
 
