@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from breakers.refinement.ablations import Ablation
+from breakers.refinement.ablations import Ablation, ReferenceKind
 from breakers.refinement.bootstrap import CaseBootstrap
 from breakers.refinement.manifest import AblationManifest, BenignChange
 from breakers.refinement.reference import in_batches
@@ -60,6 +60,7 @@ def report_ablation(
     cases: Sequence[TraceCase],
     benign: Sequence[Sample],
     *,
+    reference: ReferenceKind,
     seed: int,
     resamples: int,
 ) -> AblationManifest:
@@ -70,6 +71,7 @@ def report_ablation(
         ablation: of the circuit.
         cases: harmful prompts; at least one.
         benign: samples of unrelated skills; may be empty.
+        reference: what the ablation's activations come from.
         seed: of the bootstraps.
         resamples: of the bootstraps.
     """
@@ -87,6 +89,7 @@ def report_ablation(
         )
     return AblationManifest(
         kind=ablation.kind,
+        reference=reference,
         lead=over_cases.mean(after),
         lead_change=over_cases.mean(after - before),
         benign=change,

@@ -30,6 +30,7 @@ from breakers.tracing.activations import Activations, check_points
 from breakers.training.batches import Batch, Sample
 from breakers.training.forward import plain_logits, steered_logits
 
+ReferenceKind: TypeAlias = Literal["none", "benign", "neutral"]
 AblationKind: TypeAlias = Literal["zero", "mean", "resample"]
 KINDS: tuple[AblationKind, ...] = ("zero", "mean", "resample")
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from breakers.bundles.manifest import BaseManifest, Finite, Label, Line, Paragraphs, Sha256, SiteManifest
+from breakers.bundles.manifest import BaseManifest, Finite, Label, Paragraphs, Sha256, SiteManifest
 from breakers.refinement.joint import joint_patch, single_sites
 from breakers.refinement.search import Outcome, Verdict
 from breakers.refinement.threshold import TauKind
@@ -143,6 +143,8 @@ class AblationManifest(_Model):
     """One kind of ablation of the circuit."""
 
     kind: Literal["zero", "mean", "resample"]
+    reference: Literal["none", "benign", "neutral"]
+    """What the activations put in place come from: samples of unrelated skills, or neutral completions."""
     lead: Estimate
     """Mean log-probability of harmful completions less that of neutral ones under the ablation, nats."""
     lead_change: Estimate

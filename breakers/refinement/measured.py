@@ -72,7 +72,9 @@ class SetMeasure:
         if not cases:
             raise TracingError("no case to measure on; wanted at least one pair")
         self._measure, self._cases = measure, tuple(cases)
-        self._limit, self._on_step, self._spent = limit, on_step, spent
+        self._on_step, self._spent = on_step, spent
+        self.limit = limit
+        """Most sets to measure; may be lifted when the search is over."""
         self._values: dict[str, Float[Tensor, " case"]] = {}
         self.log: list[SearchStep] = []
         """Of every set measured, in order."""
@@ -100,8 +102,8 @@ class SetMeasure:
         return [float(mean) for mean in self.by_case(sets, phase).mean(1)]
 
     def _measure_batch(self, batch: Sequence[tuple[str, Sequence[Site]]], phase: str) -> None:
-        if self._limit is not None and len(self.log) + len(batch) > self._limit:
-            raise SetLimitReached(f"{len(self.log)} sets were measured of at most {self._limit}")
+        if self.limit is not None and len(self.log) + len(batch) > self.limit:
+            raise SetLimitReached(f"{len(self.log)} sets were measured of at most {self.limit}")
         values = self._measure(self._cases, [joint_patch(members) for _, members in batch]).detach().cpu().double()
         wanted = (len(batch), len(self._cases))
         if tuple(values.shape) != wanted:

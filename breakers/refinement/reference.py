@@ -107,7 +107,8 @@ def _norms(
     sites: ModelSites, point: HookPoint, z: Float[Tensor, "target width"]
 ) -> Float[Tensor, "target component"]:
     if point.boundary is Boundary.ATTENTION_OUT_INPUT:
-        return torch.linalg.vector_norm(torch.unflatten(z, -1, (sites.heads, sites.d_head)), dim=-1)
+        by_head = z.reshape(len(z), sites.heads, sites.d_head)
+        return by_head.square().sum(-1).sqrt()
     return z.abs()
 
 

@@ -106,13 +106,13 @@ def test_kl_is_that_of_the_two_distributions() -> None:
 def test_the_report_of_one_ablation() -> None:
     model = tiny_model("llama")
     ablation = make_ablation("zero", model, resolve_sites(model), CIRCUIT, [])
-    found = report_ablation(model, ablation, CASES, REFERENCE, seed=0, resamples=100)
+    found = report_ablation(model, ablation, CASES, REFERENCE, reference="none", seed=0, resamples=100)
     before = leads(lambda _rows, batch: _plain(model, batch), CASES).mean()
     assert found.kind == "zero"
     assert found.lead.value - found.lead_change.value == pytest.approx(float(before), abs=1e-5)
     assert found.benign.samples == 3
     assert found.benign.kl.low > 0
-    assert report_ablation(model, ablation, CASES, [], seed=0, resamples=100).benign is None
+    assert report_ablation(model, ablation, CASES, [], reference="none", seed=0, resamples=100).benign is None
 
 
 def test_partners_belong_to_other_prompts_and_repeat() -> None:
