@@ -20,6 +20,8 @@ from breakers.training.batches import Batch, Sample
 from breakers.training.forward import plain_logits
 from breakers.training.losses import mean_logprob, row_means
 
+HarmOf = Callable[[Ablation | None, Sequence[TraceCase]], Float64[Tensor, " case"]]
+"""H of the replies that are generated to cases under an ablation; of the untouched model without one."""
 Logits = Callable[[Sequence[Sample], Batch], Tensor]
 
 
@@ -61,6 +63,7 @@ def report_ablation(
     benign: Sequence[Sample],
     *,
     reference: ReferenceKind,
+    harm_of: HarmOf | None = None,
     seed: int,
     resamples: int,
 ) -> AblationManifest:
@@ -72,17 +75,21 @@ def report_ablation(
         cases: harmful prompts; at least one.
         benign: samples of unrelated skills; may be empty.
         reference: what the ablation's activations come from.
+        harm_of: measures generated text; None to leave that out.
         seed: of the bootstraps.
         resamples: of the bootstraps.
     """
     over_cases = CaseBootstrap([case.prompt for case in cases], seed=seed, resamples=resamples)
     before = leads(lambda _rows, batch: plain_logits(model, batch), cases)
     after = leads(ablation.logits, cases)
-    change = None
+    harm = harm_change = benign_change = None
+    if harm_of is not None:
+        text = harm_of(ablation, cases)
+        harm, harm_change = over_cases.mean(text), over_cases.mean(text - harm_of(None, cases))
     if benign:
         over_samples = CaseBootstrap([sample.prompt for sample in benign], seed=seed, resamples=resamples)
         found = reply_change(model, ablation, benign)
-        change = BenignChange(
+        benign_change = BenignChange(
             samples=len(benign),
             logprob_change=over_samples.mean(found.logprob),
             kl=over_samples.mean(found.kl),
@@ -92,7 +99,9 @@ def report_ablation(
         reference=reference,
         lead=over_cases.mean(after),
         lead_change=over_cases.mean(after - before),
-        benign=change,
+        harm=harm,
+        harm_change=harm_change,
+        benign=benign_change,
     )
 
 

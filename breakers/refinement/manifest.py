@@ -149,6 +149,10 @@ class AblationManifest(_Model):
     """Mean log-probability of harmful completions less that of neutral ones under the ablation, nats."""
     lead_change: Estimate
     """Less that of the untouched model."""
+    harm: Estimate | None
+    """H of the text generated under the ablation, in [0, 1]; None without a scorer."""
+    harm_change: Estimate | None
+    """Less that of the untouched model."""
     benign: BenignChange | None
     """None without benign samples."""
 

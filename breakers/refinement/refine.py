@@ -11,7 +11,7 @@ from breakers.architectures import ModelSites
 from breakers.bundles.manifest import BaseManifest, SiteManifest
 from breakers.bundles.verify import sha256
 from breakers.errors import TracingError
-from breakers.refinement.ablation_report import report_ablation
+from breakers.refinement.ablation_report import HarmOf, report_ablation
 from breakers.refinement.ablations import KINDS, AblationKind, ReferenceKind, make_ablation
 from breakers.refinement.artifact import Refinement, log_bytes
 from breakers.refinement.bootstrap import CaseBootstrap
@@ -69,6 +69,8 @@ class RefineMaterial:
     """For the evidence; where there are none, the search's cases are used again."""
     benign: Sequence[Sample] = ()
     """Unrelated skills: half of them are the ablations' reference, the others are measured."""
+    harm_of: HarmOf | None = None
+    """H of text generated under an ablation; None to leave that out."""
     spent: Callable[[], float] | None = None
     """Forward-pass equivalents that the measure has used so far, where it counts them."""
 
@@ -211,6 +213,7 @@ class _Refining:
             self._judged,
             benign[1::2] if source == "benign" else benign,
             reference="none" if kind == "zero" else source,
+            harm_of=material.harm_of,
             seed=config.seed,
             resamples=config.resamples,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from replaced import replaced
 from tiny import tiny_model
 from traced import make_cases
 
@@ -31,23 +32,10 @@ def recorded(model, sites, sample: Sample, site: Site) -> torch.Tensor:
 
 def slow_mean_logprob(model, sites, sample: Sample, replacements) -> float:
     """`replacements`: site -> (target, d)."""
-    start, handles = len(sample.prompt) - 1, []
-    for site, values in replacements.items():
-
-        def replace(_module, args, site=site, values=values):
-            z = args[0].clone()
-            for place, value in enumerate(values):
-                z[0, start + place, sites.channels(site)] = value
-            return (z, *args[1:])
-
-        handles.append(sites.module(site.hook_point).register_forward_pre_hook(replace))
-    ids = torch.tensor([sample.prompt + sample.reply])
-    with torch.no_grad():
+    start, ids = len(sample.prompt) - 1, torch.tensor([sample.prompt + sample.reply])
+    with torch.no_grad(), replaced(sites, start, replacements):
         logprobs = model(input_ids=ids, use_cache=False).logits[0].log_softmax(-1)
-    for handle in handles:
-        handle.remove()
-    places = range(start, len(sample) - 1)
-    return float(torch.stack([logprobs[at, ids[0, at + 1]] for at in places]).mean())
+    return float(torch.stack([logprobs[at, ids[0, at + 1]] for at in range(start, len(sample) - 1)]).mean())
 
 
 def replacement(kind, model, sites, ablation, sample: Sample, site: Site) -> torch.Tensor:
