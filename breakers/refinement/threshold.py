@@ -58,3 +58,14 @@ class Threshold:
                 "there is no effect to take a share of; give tau absolutely"
             )
         return clean - self.value * (clean - everything)
+
+
+def chosen_threshold(kind: str, value: float) -> Threshold:
+    """A threshold from its kind's name.
+
+    Raises:
+        TracingError: no kind has this name, or the value is none of that kind.
+    """
+    if kind not in list(TauKind):
+        raise TracingError(f"tau kind is {kind!r}; wanted one of {', '.join(TauKind)}")
+    return Threshold(kind=TauKind(kind), value=value)
