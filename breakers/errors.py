@@ -74,5 +74,15 @@ class TracingError(BreakersError):
     """Cases, patches or activations that tracing cannot work with."""
 
 
+class NonFiniteError(TracingError):
+    """NaN or infinite activations while tracing."""
+
+    def __init__(self, where: str, case: int) -> None:
+        """`where` names the layer and what is not finite there; `case` counts from 0 among those given."""
+        super().__init__(f"{where} of case {case} holds NaN or infinite values; wanted finite activations")
+        self.where = where
+        self.case = case
+
+
 class StageError(BreakersError):
     """A stage of a pipeline whose inputs are missing, changed or unfinished."""
