@@ -163,7 +163,10 @@ class LeadMeasure:
         patched = self._sources.patched(batch.cases, batch.side) if batch.patched else nowhere
         rows = Rows.of(samples, patched)
         recorded = record(self._model, self._sites, rows, entries, shortcuts=shortcuts)
-        check_finite(recorded.z, rows.real[:, recorded.first :])
+        try:
+            check_finite(recorded.z, rows.real[:, recorded.first :])
+        except NonFiniteError as error:
+            raise self._located(batch, error.case) from error
         self.cost.note_recorded(len(samples))
         return recorded
 
@@ -197,14 +200,17 @@ class LeadMeasure:
         broken = ~torch.isfinite(found).all(0)
         if not bool(broken.any()):
             return
-        number = int(broken.nonzero()[0])
+        raise self._located(batch, int(broken.nonzero()[0]))
+
+    def _located(self, batch: _Batch, number: int) -> NonFiniteError:
+        """Where the unmodified run of a case stops being finite, from one more forward pass."""
         ids = collate([batch.samples[number]], PAD).ids
         everywhere = [point for point in self._sites.modules if point.boundary in TRACED]
         try:
             check_finite(capture(self._model, self._sites, ids, everywhere), torch.ones(ids.shape, dtype=torch.bool))
         except NonFiniteError as error:
-            raise NonFiniteError(error.where, number) from error
-        raise NonFiniteError("what follows the last projection, or a patched run,", number)
+            return NonFiniteError(error.where, number)
+        return NonFiniteError("what follows the last projection, or a patched run,", number)
 
     def _fall_back(self, reason: str) -> None:
         if not self.fallback:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from breakers.tracing.patches import Patch, TraceCase
 
 
+@runtime_checkable
 class PatchedMeasure(Protocol):
     """How harmful the model is on cases while patches hold; higher is more harmful.
 
