@@ -5,16 +5,28 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import pytest
 import torch
+from tiny import TINY_TYPES
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from breakers.architectures import ModelSites
 from breakers.tracing.patches import Patch, TraceCase
-from breakers.tracing.sources import Replacement
+from breakers.tracing.sources import Replacement, Side, Sources
 from breakers.training.batches import Pair, Sample
 
 END = 2
+
+
+def fast_grid(*others: tuple[str, str]) -> list[object]:
+    """(model type, source, positions): every type with the default, one type with the others; the rest is slow."""
+    settings = [("contrast", "generation"), *others]
+    return [
+        pytest.param(kind, *setting, marks=[pytest.mark.slow] if kind != "llama" and setting in others else [])
+        for kind in TINY_TYPES
+        for setting in settings
+    ]
 
 
 def make_cases(count: int, *, seed: int = 0, same: int = 1, vocab: int = 96) -> list[TraceCase]:
@@ -36,11 +48,16 @@ def make_cases(count: int, *, seed: int = 0, same: int = 1, vocab: int = 96) -> 
 
 
 @torch.no_grad()
-def plain_mean_logprob(
-    model: PreTrainedModel, sites: ModelSites, sample: Sample, patch: Patch, replacement: Replacement, row: int
-) -> float:
+def plain_logits(
+    model: PreTrainedModel,
+    sites: ModelSites,
+    tokens: Sequence[int],
+    patch: Patch,
+    replacement: Replacement,
+    row: int,
+) -> Tensor:
     """The slow way: one full forward of one row, z replaced by hooks at the patch's sites."""
-    length = len(sample)
+    length = len(tokens)
     handles = []
     for site in patch:
         channels = sites.channels(site)
@@ -55,15 +72,34 @@ def plain_mean_logprob(
 
         handles.append(sites.module(site.hook_point).register_forward_pre_hook(replace))
     try:
-        ids = torch.tensor([sample.prompt + sample.reply])
-        logprobs = model(input_ids=ids, use_cache=False).logits[0].double().log_softmax(-1)
+        return model(input_ids=torch.tensor([list(tokens)]), use_cache=False).logits[0].double()
     finally:
         for handle in handles:
             handle.remove()
-    start = len(sample.prompt)
-    return float(torch.stack([logprobs[at - 1, ids[0, at]] for at in range(start, length)]).mean())
 
 
-def rows_of(cases: Sequence[TraceCase]) -> list[Sample]:
-    """All runs, the harmful ones first."""
-    return [case.pair.harmful for case in cases] + [case.pair.neutral for case in cases]
+def plain_mean_logprob(
+    model: PreTrainedModel, sites: ModelSites, sample: Sample, patch: Patch, replacement: Replacement, row: int
+) -> float:
+    """Mean log-probability of a reply's tokens, the slow way."""
+    tokens = sample.prompt + sample.reply
+    logprobs = plain_logits(model, sites, tokens, patch, replacement, row).log_softmax(-1)
+    return float(torch.stack([logprobs[at - 1, tokens[at]] for at in range(len(sample.prompt), len(tokens))]).mean())
+
+
+def plain_reply(
+    model: PreTrainedModel, sites: ModelSites, sources: Sources, case: TraceCase, patch: Patch, steps: int
+) -> tuple[int, ...]:
+    """The greedy reply under a patch, the slow way: everything anew for each token."""
+    points = {site.hook_point for site in patch}
+    reply: tuple[int, ...] = ()
+    for _ in range(steps):
+        # A last token that is never read, and that no neutral reply has.
+        so_far = Sample(prompt=case.prompt, reply=(*reply, 95))
+        forced = TraceCase(pair=Pair(harmful=so_far, neutral=case.pair.neutral), contrast=case.contrast)
+        replacement = sources.replacement([forced], Side.HARMFUL, points)
+        token = int(plain_logits(model, sites, case.prompt + reply, patch, replacement, 0)[-1].argmax())
+        if token == END:
+            break
+        reply += (token,)
+    return reply

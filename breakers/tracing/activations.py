@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -140,3 +140,14 @@ def check_finite(seen: Mapping[HookPoint, Float[Tensor, "batch pos width"]], rea
         broken = ~torch.isfinite(seen[point]).all(-1) & real
         if bool(broken.any()):
             raise NonFiniteError(str(point), int(broken.any(1).nonzero()[0]))
+
+
+def locate(model: PreTrainedModel, sites: ModelSites, tokens: Sequence[int]) -> str:
+    """Where the unmodified run of a prompt or a whole sequence stops being finite: the lowest such hook point."""
+    ids = torch.tensor([list(tokens)])
+    everywhere = [point for point in sites.modules if point.boundary in TRACED]
+    try:
+        check_finite(capture(model, sites, ids, everywhere), torch.ones(ids.shape, dtype=torch.bool))
+    except NonFiniteError as error:
+        return error.where
+    return "what follows the last projection, or a patched run,"

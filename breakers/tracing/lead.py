@@ -15,12 +15,12 @@ from transformers.pytorch_utils import Conv1D
 from breakers.architectures import ModelSites
 from breakers.errors import NonFiniteError, TracingError
 from breakers.sites import Boundary, HookPoint
-from breakers.tracing.activations import TRACED, capture, check_finite, check_points
+from breakers.tracing.activations import check_finite, check_points, locate
 from breakers.tracing.cost import Cost
 from breakers.tracing.patches import Patch, PatchConfig, PatchSource, TraceCase
 from breakers.tracing.replay import RecordedRuns, Rows, record
-from breakers.tracing.sources import PAD, OffsetMeans, Replacement, Side, Sources, real_positions, runs
-from breakers.training.batches import Sample, collate
+from breakers.tracing.sources import OffsetMeans, Replacement, Side, Sources, real_positions, runs
+from breakers.training.batches import Sample
 
 _RECORDED_SHARE = 4
 """Unmodified runs take this part of `batch_tokens`: then several patches of them fill a pass."""
@@ -204,13 +204,8 @@ class LeadMeasure:
 
     def _located(self, batch: _Batch, number: int) -> NonFiniteError:
         """Where the unmodified run of a case stops being finite, from one more forward pass."""
-        ids = collate([batch.samples[number]], PAD).ids
-        everywhere = [point for point in self._sites.modules if point.boundary in TRACED]
-        try:
-            check_finite(capture(self._model, self._sites, ids, everywhere), torch.ones(ids.shape, dtype=torch.bool))
-        except NonFiniteError as error:
-            return NonFiniteError(error.where, number)
-        return NonFiniteError("what follows the last projection, or a patched run,", number)
+        run = batch.samples[number]
+        return NonFiniteError(locate(self._model, self._sites, run.prompt + run.reply), number)
 
     def _fall_back(self, reason: str) -> None:
         if not self.fallback:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import ALL_TYPES, TINY_TYPES, tiny_model
 from torch import nn
-from traced import make_cases, plain_mean_logprob
+from traced import fast_grid, make_cases, plain_mean_logprob
 
 from breakers.architectures import resolve_sites
 from breakers.errors import NonFiniteError, SiteError, TracingError
@@ -61,10 +61,9 @@ def compare(model_type: str, source: PatchSource, positions: Positions, cases, p
     return measure
 
 
-@pytest.mark.parametrize("model_type", TINY_TYPES)
 @pytest.mark.parametrize(
-    ("source", "positions"),
-    [("contrast", "generation"), ("contrast", "all"), ("completion", "generation"), ("mean", "generation")],
+    ("model_type", "source", "positions"),
+    fast_grid(("contrast", "all"), ("completion", "generation"), ("mean", "generation")),
 )
 def test_every_shortcut_equals_whole_runs(model_type: str, source: str, positions: str) -> None:
     measure = compare(model_type, PatchSource(source), Positions(positions), CASES)
