@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import pytest
 import torch
+from tiny import TINY_TYPES
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -15,6 +17,16 @@ from breakers.tracing.sources import Replacement, Side, Sources
 from breakers.training.batches import Pair, Sample
 
 END = 2
+
+
+def fast_grid(*others: tuple[str, str]) -> list[object]:
+    """(model type, source, positions): every type with the default, one type with the others; the rest is slow."""
+    settings = [("contrast", "generation"), *others]
+    return [
+        pytest.param(kind, *setting, marks=[pytest.mark.slow] if kind != "llama" and setting in others else [])
+        for kind in TINY_TYPES
+        for setting in settings
+    ]
 
 
 def make_cases(count: int, *, seed: int = 0, same: int = 1, vocab: int = 96) -> list[TraceCase]:

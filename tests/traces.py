@@ -71,7 +71,7 @@ def made_up_trace(behaviour: str = "toxicity", command: str = "scalpel trace", n
         method=TraceMethod.SCREEN,
         attribution=AttributionManifest(steps=1, path="start", rank_correlation=0.875),
         components=components,
-        noise_floor=NoiseFloorManifest(head=0.25, neuron=0.125 if neurons else None, quantile=0.95, draws=200),
+        noise_floor=NoiseFloorManifest(head=0.25, neuron=0.125 if neurons else None, quantile=0.95, components=32),
         cost=CostManifest(forward_passes=100.0, attribution=36.0, exact=64.0),
         seeds=[0],
         command=command,

@@ -122,16 +122,16 @@ class ComponentManifest(_Model):
 
 
 class NoiseFloorManifest(_Model):
-    """What effects chance alone would show."""
+    """How large effects come out where there is no cause: components drawn at random, patched from other pairs."""
 
     head: Finite | None = Field(ge=0)
-    """What the largest effect of all heads stays below in most redraws, each with harmful and neutral swapped in
-    randomly chosen pairs."""
+    """An absolute effect of a head above this is not noise; None where no head was drawn."""
     neuron: Finite | None = Field(ge=0)
-    """The same of all neurons."""
-    quantile: Finite = Field(gt=0, lt=1)
-    """The share of redraws that is meant by most."""
-    draws: int = Field(ge=1)
+    """The same for neurons."""
+    quantile: Finite = Field(gt=0, le=1)
+    """The floors are this quantile of the drawn components' absolute mean effects."""
+    components: int = Field(ge=1)
+    """Drawn at most, of each kind."""
 
 
 class CostManifest(_Model):
