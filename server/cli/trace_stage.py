@@ -99,7 +99,9 @@ def trace_files(request: TraceRequest, progress: Progress | None = None) -> Trac
         pairs_sha256=pairs_sha256(every),
         split=None if request.split == ALL else request.split,
         judge=_judge(request, loaded.tokenizer, cases, behaviour) if harm else None,
-        generation=GenerationConfig(end=encoder.end_token_id, max_new_tokens=request.max_new_tokens) if harm else None,
+        generation=GenerationConfig(end=encoder.end_token_id, max_new_tokens=request.max_new_tokens)
+        if harm
+        else None,
     )
     return run_trace(config, subject, request.out, progress)
 
