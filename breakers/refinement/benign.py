@@ -64,4 +64,7 @@ def _sample(data: bytes, where: str, encoder: ConversationEncoder) -> Sample:
     except ValidationError as error:
         raise StageError(f"{where}: {describe(error)}") from error
     messages = tuple(Message(role=turn.role, content=turn.content) for turn in skill.messages)
-    return Sample(prompt=encoder.prompt(messages), reply=encoder.reply(messages, skill.reply))
+    try:
+        return Sample(prompt=encoder.prompt(messages), reply=encoder.reply(messages, skill.reply))
+    except PairsError as error:
+        raise PairsError(f"{where}: {error}") from error

@@ -10,10 +10,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from breakers.architectures import ModelSites
 from breakers.errors import TracingError
 from breakers.sites import Component, HookPoint, Site
-from breakers.tracing.effects import head_site, neuron_site
+from breakers.tracing.effects import head_site
 from breakers.tracing.patches import Patch
 
 
@@ -65,21 +64,3 @@ def set_digest(sites: Iterable[Site]) -> str:
 def count_heads(members: Sequence[Site]) -> int:
     """How many of these single sites are heads; the others are neurons."""
     return sum(site.component is Component.HEAD for site in members)
-
-
-def all_components(sites: ModelSites, *, heads: bool = True, neurons: bool = True) -> tuple[Site, ...]:
-    """Every head and every neuron of a model, one site each; neurons of routed experts are not among them.
-
-    Raises:
-        TracingError: neither is wanted, or the model has none of them.
-    """
-    found: list[Site] = []
-    if heads:
-        found += [head_site(layer, head) for layer in range(sites.layers) for head in range(sites.heads)]
-    if neurons:
-        found += [neuron_site(layer, n) for layer, width in sorted(sites.mlp_widths.items()) for n in range(width)]
-    if not found:
-        raise TracingError(
-            f"no components: heads={heads}, neurons={neurons}; wanted some that {sites.model_type} has"
-        )
-    return tuple(found)

@@ -17,7 +17,7 @@ from breakers.refinement.artifact import Refinement, log_bytes
 from breakers.refinement.bootstrap import CaseBootstrap
 from breakers.refinement.controls import Members, random_sets, top_set
 from breakers.refinement.evidence import Evidence, EvidenceConfig
-from breakers.refinement.joint import all_components, count_heads
+from breakers.refinement.joint import count_heads
 from breakers.refinement.manifest import (
     AblationManifest,
     EvidenceManifest,
@@ -30,10 +30,11 @@ from breakers.refinement.measured import SearchStep, SetMeasure
 from breakers.refinement.reference import activation_norms
 from breakers.refinement.search import LEAST_LIMIT, Outcome, SearchResult, judge, search_minimal_set
 from breakers.refinement.threshold import Threshold
-from breakers.sites import Site
+from breakers.sites import Component, Site
 from breakers.tracing.circuit_file import MeasureManifest, PatchManifest
 from breakers.tracing.measure import PatchedMeasure
 from breakers.tracing.patches import TraceCase
+from breakers.tracing.stage import all_components
 from breakers.training.batches import Sample
 
 
@@ -117,7 +118,7 @@ class _Refining:
         self, settings: RefineSettings, material: RefineMaterial, on_step: Callable[[SearchStep], None] | None
     ) -> None:
         self._settings, self._material = settings, material
-        self._universe = all_components(material.sites)
+        self._universe = tuple(all_components(material.sites, (Component.HEAD, Component.NEURON)))
         self._effects = dict(material.ranking)
         self._searched = SetMeasure(
             material.measure, material.cases, limit=settings.max_sets, spent=material.spent, on_step=on_step

@@ -97,7 +97,8 @@ def refine_trace(
         on_step: told of each set that the search measures.
 
     Raises:
-        StageError: the trace was made on another model, from other pairs, or with another scorer.
+        StageError: the trace was made on another model, from other pairs, with another scorer, or without the
+            candidates.
         PairsError: the pairs cannot be read.
         TracingError: the trace cannot be read, nothing can be searched, or the files cannot be written.
     """
@@ -187,7 +188,10 @@ def _ranking(config: RefineConfig, trace: TraceArtifact) -> list[tuple[Site, flo
         Candidates.NEURONS: (Component.NEURON,),
     }[config.candidates]
     ranked = [*listed, *sorted(rest, key=lambda item: -item[1])]
-    return [item for item in ranked if item[0].component in wanted][: config.strongest]
+    chosen = [item for item in ranked if item[0].component in wanted][: config.strongest]
+    if not chosen:
+        raise StageError(f"{config.trace} has no effects of {config.candidates}; wanted a trace of them")
+    return chosen
 
 
 def _origin(config: RefineConfig, circuit: CircuitFile) -> Origin:

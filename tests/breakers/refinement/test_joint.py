@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tiny import tiny_model
 
-from breakers.architectures import resolve_sites
 from breakers.errors import TracingError
-from breakers.refinement.joint import all_components, count_heads, joint_patch, set_digest, single_sites
+from breakers.refinement.joint import count_heads, joint_patch, set_digest, single_sites
 from breakers.sites import Component, Site
 from breakers.tracing.effects import head_site, neuron_site
 
@@ -42,14 +40,3 @@ def test_equal_sets_have_one_digest_and_others_another() -> None:
 def test_residual_sites_are_no_members() -> None:
     with pytest.raises(TracingError, match="resid is no component"):
         joint_patch([Site(layer=0, component=Component.RESID)])
-
-
-def test_all_components_of_a_model() -> None:
-    sites = resolve_sites(tiny_model("llama"))
-    everything = all_components(sites)
-    assert len(everything) == sites.layers * (sites.heads + sites.d_mlp)
-    assert count_heads(everything) == sites.layers * sites.heads == len(all_components(sites, neurons=False))
-    mixture = resolve_sites(tiny_model("mixtral"))
-    assert count_heads(all_components(mixture)) == len(all_components(mixture))
-    with pytest.raises(TracingError, match="no components"):
-        all_components(mixture, heads=False)

@@ -16,15 +16,18 @@ from breakers.bundles.manifest import BaseManifest
 from breakers.errors import TracingError
 from breakers.refinement.artifact import LOG_NAME, REFINED_NAME, Refinement, load_refinement, save_refinement
 from breakers.refinement.evidence import EvidenceConfig
-from breakers.refinement.joint import all_components, joint_patch
+from breakers.refinement.joint import joint_patch
 from breakers.refinement.refine import Origin, RefineMaterial, RefineSettings, refine
 from breakers.refinement.search import Outcome
 from breakers.refinement.threshold import TauKind, Threshold
+from breakers.sites import Component
 from breakers.tracing.circuit_file import MeasureKind, MeasureManifest, PatchManifest
 from breakers.tracing.lead import LeadMeasure
 from breakers.tracing.patches import PatchConfig, PatchSource, Positions
+from breakers.tracing.stage import all_components
 from breakers.training.batches import Sample
 
+KINDS = (Component.HEAD, Component.NEURON)
 HASH = "sha256:" + "0" * 64
 ORIGIN = Origin(
     behaviour="toxicity",
@@ -46,7 +49,7 @@ def material_of(model_type: str, **changes) -> RefineMaterial:
     model = tiny_model(model_type)
     sites = resolve_sites(model)
     measure = LeadMeasure(model, sites, PatchConfig())
-    universe = all_components(sites)
+    universe = all_components(sites, KINDS)
     drawn = make_cases(30, seed=3)
     gain = measure(drawn, [()])[0] - measure(drawn, [joint_patch(universe)])[0]
     cases = [drawn[at] for at in gain.argsort(descending=True)[:8].tolist()]
@@ -74,7 +77,7 @@ def material() -> RefineMaterial:
 
 @pytest.fixture(scope="module")
 def found(material: RefineMaterial) -> Refinement:
-    universe = [(site, 0.0) for site in all_components(material.sites) if site not in dict(material.ranking)]
+    universe = [(site, 0.0) for site in all_components(material.sites, KINDS) if site not in dict(material.ranking)]
     return refine(SETTINGS, replace(material, ranking=[*material.ranking, *universe]), ORIGIN)
 
 
@@ -86,7 +89,7 @@ def test_the_circuit_reaches_tau_and_no_member_can_go(material: RefineMaterial, 
     def measured(sites) -> float:
         return float(material.measure(material.cases, [joint_patch(sites)]).mean())
 
-    tau = manifest.search.clean - 0.6 * (manifest.search.clean - measured(all_components(material.sites)))
+    tau = manifest.search.clean - 0.6 * (manifest.search.clean - measured(all_components(material.sites, KINDS)))
     assert manifest.search.tau == pytest.approx(tau, abs=1e-4)
     assert measured(members) < tau
     assert all(measured([other for other in members if other != member]) >= tau - 1e-4 for member in members)
@@ -100,7 +103,7 @@ def test_figures_are_of_the_held_out_cases(material: RefineMaterial, found: Refi
     def held(sites) -> torch.Tensor:
         return material.measure(material.held_out, [joint_patch(sites)]).mean()
 
-    clean, patched, everything = held([]), held(members), held(all_components(material.sites))
+    clean, patched, everything = held([]), held(members), held(all_components(material.sites, KINDS))
     assert evidence.faithfulness.value == pytest.approx(float((clean - patched) / (clean - everything)), abs=1e-4)
     assert evidence.clean.low <= float(clean) <= evidence.clean.high
     first = found.manifest.members[0]
