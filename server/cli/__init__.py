@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from server.cli import bundle, chat, classifier, demo, gate, keys, pairs, refine, selftest, serve, trace
+from server.cli import bundle, chat, classifier, demo, gate, keys, pairs, recipe, refine, selftest, serve, trace
 
 
 def build_cli() -> typer.Typer:
@@ -34,6 +34,7 @@ def build_cli() -> typer.Typer:
     cli.add_typer(pairs.build(), name="pairs")
     cli.command("trace")(trace.trace)
     cli.add_typer(gate.build(), name="gate")
+    cli.add_typer(recipe.build(), name="recipe")
     cli.add_typer(classifier.build(), name="classifier")
     cli.add_typer(keys.build(), name="keys")
     return cli
