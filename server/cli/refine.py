@@ -94,7 +94,9 @@ def _say(found: Refinement, out: Path) -> None:
         return
     typer.echo(f"faithfulness {_shown(evidence.faithfulness)}, alone {_shown(evidence.alone)}")
     for control in evidence.controls:
-        typer.echo(f"control {control.name}: faithfulness {_shown(control.faithfulness)}, {control.reaching} below tau")
+        typer.echo(
+            f"control {control.name}: faithfulness {_shown(control.faithfulness)}, {control.reaching} below tau"
+        )
 
 
 def _shown(figure: Estimate | None) -> str:
