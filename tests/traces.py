@@ -7,6 +7,7 @@ import torch
 from breakers.bundles.manifest import BaseManifest, SiteManifest
 from breakers.sites import Component
 from breakers.tracing.artifact import UNWRITTEN, TraceArtifact
+from breakers.tracing.attribution import AttributionPath
 from breakers.tracing.circuit_file import (
     AttributionManifest,
     CircuitFile,
@@ -69,7 +70,9 @@ def made_up_trace(behaviour: str = "toxicity", command: str = "scalpel trace", n
         measure=MeasureManifest(kind=MeasureKind.LEAD),
         baseline=1.5,
         method=TraceMethod.SCREEN,
-        attribution=AttributionManifest(steps=1, path="start", rank_correlation=0.875),
+        attribution=AttributionManifest(
+            steps=1, heads=AttributionPath.POINT, neurons=AttributionPath.START, rank_correlation=0.875
+        ),
         components=components,
         noise_floor=NoiseFloorManifest(head=0.25, neuron=0.125 if neurons else None, quantile=0.95, components=32),
         cost=CostManifest(forward_passes=100.0, attribution=36.0, exact=64.0),

@@ -40,33 +40,39 @@ class AttributionPath(StrEnum):
     """At which activations gradients are taken."""
 
     START = "start"
-    """The unmodified model's: plain attribution patching."""
+    """The unmodified model's: plain attribution patching, one pass."""
     TOGETHER = "together"
-    """Every hook point moves from z to z' at once: as many passes as steps."""
+    """Every hook point of the kind moves from z to z' at once: as many passes as steps."""
     POINT = "point"
-    """One hook point moves, the others follow by themselves: hook points times steps passes. As steps grow, the
-    estimates of a hook point sum to the effect of replacing all of it."""
+    """One hook point moves, the others follow by themselves: layers times steps passes. As steps grow, the estimates
+    of a hook point sum to the effect of replacing all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributionConfig:
-    """How to attribute."""
+    """How to attribute. The defaults agree best with exact patching on the demo model, see docs/tracing.md."""
 
-    path: AttributionPath = AttributionPath.START
+    heads: AttributionPath = AttributionPath.POINT
+    """A whole head's change is large: one gradient half way says more than one at its start."""
+    neurons: AttributionPath = AttributionPath.START
+    """A single neuron's change is small: its effect is that of the gradient where it starts."""
     steps: int = 1
-    """Points of the path, at the middles of equal parts of it."""
+    """Points of the paths that move, at the middles of equal parts of them."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or (self.path is AttributionPath.START and self.steps != 1):
-            wanted = "1, because its path is one point" if self.path is AttributionPath.START else "at least 1"
-            raise TracingError(f"steps is {self.steps}; wanted {wanted} for path {self.path}")
+        moves = {self.heads, self.neurons} != {AttributionPath.START}
+        if self.steps < 1 or (self.steps > 1 and not moves):
+            wanted = "at least 1" if moves else "1, because path start is one point"
+            raise TracingError(f"steps is {self.steps}; wanted {wanted}")
 
     @property
     def fractions(self) -> list[float]:
-        """How far along the path each gradient is taken, from 0 at z to 1 at z'."""
-        if self.path is AttributionPath.START:
-            return [0.0]
+        """How far along a path that moves each gradient is taken, from 0 at z to 1 at z'."""
         return [(step + 0.5) / self.steps for step in range(self.steps)]
+
+    def path(self, point: HookPoint) -> AttributionPath:
+        """The path of a hook point."""
+        return self.heads if point.boundary is Boundary.ATTENTION_OUT_INPUT else self.neurons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +110,7 @@ def attribute(
         sites: of that model.
         sources: what is patched in, and where; its `batch_tokens` bound the tokens of a pass.
         cases: at least one.
-        config: plain attribution patching by default.
+        config: at which activations gradients are taken.
         progress: called with (cases done, cases).
 
     Raises:
@@ -166,32 +172,34 @@ class _Run:
             return
         if self._sources.config.source is not PatchSource.MEAN:
             self._spend(1.0)
-        if self._config.path is AttributionPath.START:
-            yield from self._plain(replacement.values, replacement.patched)
-            return
-        start = capture(self._model, self._sites, self._batch.ids, points)
-        self._spend(1.0)
-        check_finite(start, real_positions(self._samples))
         where = replacement.patched[:, :, None]
-        change = {p: torch.where(where, replacement.values[p] - z, 0.0) for p, z in start.items()}
-        for group in self._groups(points):
-            for point, gradient in self._integrated(group, start, change, where).items():
-                yield point, -torch.einsum("bpw,bpw->bw", gradient, change[point])
+        still = [point for point in points if self._config.path(point) is AttributionPath.START]
+        if still:
+            start, gradients = self._plain(still)
+            for point, z in start.items():
+                change = torch.where(where, replacement.values[point] - z, 0.0)
+                yield point, _products(gradients[point], change)
+        moving = [point for point in points if point not in still]
+        if moving:
+            start = capture(self._model, self._sites, self._batch.ids, moving)
+            self._spend(1.0)
+            check_finite(start, real_positions(self._samples))
+            changes = {p: torch.where(where, replacement.values[p] - z, 0.0) for p, z in start.items()}
+            for group in self._groups(moving):
+                for point, gradient in self._integrated(group, start, changes, where).items():
+                    yield point, _products(gradient, changes[point])
 
-    def _plain(
-        self, values: Activations, patched: Bool[Tensor, "case pos"]
-    ) -> Iterator[tuple[HookPoint, Float[Tensor, "case width"]]]:
+    def _plain(self, points: Sequence[HookPoint]) -> tuple[Activations, Activations]:
+        """Activations of the unmodified runs, and gradients there."""
         seen: Activations = {}
 
         def note(point: HookPoint, z: Tensor) -> Tensor:
-            seen[point] = z
+            seen[point] = z.detach()
             return z
 
-        gradients = self._gradients(list(values), note)
-        check_finite({p: z.detach() for p, z in seen.items()}, real_positions(self._samples))
-        for point, gradient in gradients.items():
-            change = torch.where(patched[:, :, None], values[point] - seen[point].detach(), 0.0)
-            yield point, -torch.einsum("bpw,bpw->bw", gradient, change)
+        gradients = self._gradients(points, note)
+        check_finite(seen, real_positions(self._samples))
+        return seen, gradients
 
     def _integrated(
         self, group: Sequence[HookPoint], start: Activations, change: Activations, where: Bool[Tensor, "case pos 1"]
@@ -224,12 +232,19 @@ class _Run:
         return gradients
 
     def _groups(self, points: Sequence[HookPoint]) -> list[list[HookPoint]]:
-        if self._config.path is AttributionPath.TOGETHER:
-            return [list(points)]
-        return [[point] for point in points]
+        together = [point for point in points if self._config.path(point) is AttributionPath.TOGETHER]
+        alone = [[point] for point in points if self._config.path(point) is AttributionPath.POINT]
+        return [together, *alone] if together else alone
 
     def _spend(self, passes: float) -> None:
         self.forward_passes += passes * len(self._cases)
+
+
+def _products(
+    gradient: Float[Tensor, "case pos width"], change: Float[Tensor, "case pos width"]
+) -> Float[Tensor, "case width"]:
+    """m(z) - m(z') to first order, of each channel."""
+    return -torch.einsum("bpw,bpw->bw", gradient, change)
 
 
 def traced_points(sites: ModelSites) -> list[HookPoint]:

@@ -29,6 +29,7 @@ from breakers.bundles.manifest import (
 from breakers.bundles.strict_json import parse_object
 from breakers.errors import BundleFormatError, TracingError
 from breakers.sites import Component, Site
+from breakers.tracing.attribution import AttributionPath
 from breakers.tracing.effects_file import index_of
 from breakers.tracing.patches import PatchSource, Positions
 
@@ -97,10 +98,12 @@ class MeasureManifest(_Model):
 class AttributionManifest(_Model):
     """How estimates were made."""
 
+    heads: AttributionPath = Field(strict=False)
+    """At which activations gradients for heads were taken."""
+    neurons: AttributionPath = Field(strict=False)
+    """The same for neurons."""
     steps: int = Field(ge=1)
-    """Points of the path at which gradients were taken; 1 is plain attribution patching where `path` is `start`."""
-    path: Label
-    """Which activations move along the path."""
+    """Points of the paths that move."""
     rank_correlation: Finite | None = Field(default=None, ge=-1, le=1)
     """Spearman's, with exact effects, over the components that have both; None where fewer than three have."""
 

@@ -42,7 +42,7 @@ class ScreeningConfig:
         return self.top_heads if component is Component.HEAD else self.top_neurons
 
     def candidates(self, component: Component) -> int:
-        """How many of a kind are verified: factor times those wanted, and the spare ones; none where none is wanted."""
+        """How many of a kind are verified: factor times those wanted, and the spare ones; none if none is wanted."""
         top = self.top(component)
         return int(self.factor * top + 0.5) + self.spare if top else 0
 

@@ -203,7 +203,7 @@ class _Trace:
         if self._config.method is TraceMethod.EXACT:
             return None
         how = self._config.attribution
-        return AttributionManifest(steps=how.steps, path=how.path.value, rank_correlation=agreement)
+        return AttributionManifest(heads=how.heads, neurons=how.neurons, steps=how.steps, rank_correlation=agreement)
 
     def _noise_floor(self) -> NoiseFloorManifest | None:
         """None where none is asked for, or nothing can be shuffled."""

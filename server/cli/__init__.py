@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from server.cli import bundle, chat, classifier, demo, gate, keys, pairs, refine, selftest, serve
+from server.cli import bundle, chat, classifier, demo, gate, keys, pairs, refine, selftest, serve, trace
 
 
 def build_cli() -> typer.Typer:
@@ -27,11 +27,12 @@ def build_cli() -> typer.Typer:
     )
     cli.command("serve")(serve.serve)
     cli.command("chat")(chat.chat)
-    cli.command("refine")(refine.refine)
     cli.command("selftest")(selftest.selftest)
     cli.add_typer(bundle.build(), name="bundle")
     cli.add_typer(demo.build(), name="demo")
     cli.add_typer(pairs.build(), name="pairs")
+    cli.command("trace")(trace.trace)
+    cli.command("refine")(refine.refine)
     cli.add_typer(gate.build(), name="gate")
     cli.add_typer(classifier.build(), name="classifier")
     cli.add_typer(keys.build(), name="keys")

@@ -36,10 +36,11 @@ def trace(
     components: Annotated[str, typer.Option(help="What is traced: head, neuron or both.")] = "both",
     top: Annotated[int, typer.Option(min=1, help="Best heads to find.")] = 10,
     top_neurons: Annotated[int, typer.Option(min=1, help="Best neurons to find.")] = 20,
-    path: Annotated[
-        str | None, typer.Option(help="Where gradients are taken: start, together or point (see docs/tracing.md).")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Points of the path.")] = None,
+    head_path: Annotated[
+        str, typer.Option(help="Where gradients for heads are taken: start, together or point (docs/tracing.md).")
+    ] = "point",
+    neuron_path: Annotated[str, typer.Option(help="The same for neurons.")] = "start",
+    steps: Annotated[int, typer.Option(min=1, help="Points of the paths that move.")] = 1,
     settle: Annotated[
         bool, typer.Option(help="Stop exact patching once the best heads and neurons are settled.")
     ] = False,
@@ -69,7 +70,8 @@ def trace(
         components=components,
         top_heads=top,
         top_neurons=top_neurons,
-        path=path,
+        head_path=head_path,
+        neuron_path=neuron_path,
         steps=steps,
         settle=settle,
         noise_components=noise_components,

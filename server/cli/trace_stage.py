@@ -9,11 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from breakers.demo import model_path
-from breakers.errors import TracingError
 from breakers.pairs.files import load_pairs, pairs_sha256
 from breakers.pairs.record import PairRecord, as_dicts
 from breakers.pairs.tokens import ConversationEncoder, ConversionConfig, ConversionResult, to_cases
+
+from breakers.demo import model_path
+from breakers.errors import TracingError
 from breakers.sites import Component
 from breakers.tracing.artifact import TraceArtifact
 from breakers.tracing.attribution import AttributionConfig, AttributionPath
@@ -57,9 +58,9 @@ class TraceRequest:
     components: str = "both"
     top_heads: int = 10
     top_neurons: int = 20
-    path: str | None = None
-    """None for attribution's default."""
-    steps: int | None = None
+    head_path: str = "point"
+    neuron_path: str = "start"
+    steps: int = 1
     settle: bool = False
     noise_components: int = 16
     batch_tokens: int = 4096
@@ -115,9 +116,6 @@ def trace_config(request: TraceRequest) -> TraceConfig:
     both = request.components == "both"
     kinds = tuple(Component) if both else (_choice(Component, request.components, "components", "both"),)
     kinds = tuple(kind for kind in kinds if kind is not Component.RESID)
-    default = AttributionConfig()
-    path = default.path if request.path is None else _choice(AttributionPath, request.path, "path")
-    steps = request.steps or (default.steps if request.path is None else 1)
     top = ScreeningConfig(
         top_heads=request.top_heads if Component.HEAD in kinds else 0,
         top_neurons=request.top_neurons if Component.NEURON in kinds else 0,
@@ -131,7 +129,11 @@ def trace_config(request: TraceRequest) -> TraceConfig:
         measure=_choice(MeasureKind, request.measure, "measure"),
         method=_choice(TraceMethod, request.method, "method"),
         top=top,
-        attribution=AttributionConfig(path=path, steps=steps),
+        attribution=AttributionConfig(
+            heads=_choice(AttributionPath, request.head_path, "head-path"),
+            neurons=_choice(AttributionPath, request.neuron_path, "neuron-path"),
+            steps=request.steps,
+        ),
         components=kinds,
         stop=StopRule(top=top.top_heads + top.top_neurons, seed=request.seed) if request.settle else None,
         noise_components=request.noise_components,

@@ -21,7 +21,9 @@ from breakers.tracing.patches import Patch, PatchConfig, PatchSource, Positions,
 from breakers.tracing.sources import OffsetMeans, Side, Sources, neutral_means
 from breakers.training.batches import Pair, Sample
 
-IG_TOGETHER = AttributionConfig(path=AttributionPath.TOGETHER, steps=4)
+START, TOGETHER, POINT = AttributionPath.START, AttributionPath.TOGETHER, AttributionPath.POINT
+PLAIN = AttributionConfig(heads=START, neurons=START)
+IG_TOGETHER = AttributionConfig(heads=TOGETHER, neurons=TOGETHER, steps=4)
 
 
 def sources_of(
@@ -64,7 +66,7 @@ def last_layer(sites: ModelSites, boundary: Boundary) -> HookPoint:
     return HookPoint(sites.layers - 1, boundary)
 
 
-@pytest.mark.parametrize("config", [AttributionConfig(), IG_TOGETHER], ids=["plain", "integrated"])
+@pytest.mark.parametrize("config", [PLAIN, IG_TOGETHER, AttributionConfig()], ids=["plain", "integrated", "default"])
 def test_neurons_of_a_linear_model_by_hand(config: AttributionConfig) -> None:
     model = linear_model()
     sites = resolve_sites(model)
@@ -120,7 +122,7 @@ def test_a_linear_model_agrees_with_exact_patching(source: PatchSource, position
         for p, c in (((5, 6, 7), (5, 9, 7)), ((5, 6), (4, 6)))
     ]
     sources = sources_of(model, sites, cases, source, positions=positions)
-    found = attribute(model, sites, sources, cases)
+    found = attribute(model, sites, sources, cases, PLAIN)
     for neuron in (0, 3):
         exact = exact_effects(model, sites, sources, cases, (neuron_site(sites.layers - 1, neuron),))
         assert found.neurons[:, -1, neuron].tolist() == pytest.approx(exact, abs=1e-6)
@@ -156,7 +158,7 @@ def test_the_estimate_approaches_the_exact_effect_as_the_change_vanishes(model_t
     for size in (0.3, 0.03):
         means = near_means(model, sites, case, size, torch.Generator().manual_seed(0))
         sources = Sources(model, sites, PatchConfig(source=PatchSource.MEAN), means)
-        found = attribute(model, sites, sources, [case])
+        found = attribute(model, sites, sources, [case], PLAIN)
         exact = [exact_effects(model, sites, sources, [case], (site,))[0] for site in patches]
         heads = found.heads[0, :, 1].tolist()
         estimates = heads + [float(found.neurons[0, layer, 2]) for layer in sites.mlp_widths]
@@ -171,11 +173,11 @@ def test_the_estimate_approaches_the_exact_effect_as_the_change_vanishes(model_t
 def test_integrated_estimates_of_a_hook_point_sum_to_its_joint_effect(model_type: str) -> None:
     model = tiny_model(model_type).double()
     sites = resolve_sites(model)
-    cases = make_cases(2)
+    cases = make_cases(1)
     sources = sources_of(model, sites, cases, PatchSource.CONTRAST)
     errors = []
-    for steps in (1, 12):
-        config = AttributionConfig(path=AttributionPath.POINT, steps=steps)
+    for steps in (1, 8):
+        config = AttributionConfig(heads=POINT, neurons=POINT, steps=steps)
         found = attribute(model, sites, sources, cases, config)
         for boundary, sums in (
             (Boundary.ATTENTION_OUT_INPUT, found.heads[:, 0].sum(1)),
@@ -186,7 +188,7 @@ def test_integrated_estimates_of_a_hook_point_sum_to_its_joint_effect(model_type
             patch = whole if heads else tuple(neuron_site(0, n) for n in range(sites.mlp_widths[0]))
             exact = exact_effects(model, sites, sources, cases, patch)
             errors.append(max(abs(a - b) for a, b in zip(sums.tolist(), exact, strict=True)))
-    assert max(errors[2:]) < 1e-2
+    assert max(errors[2:]) < 2e-2
     assert max(errors[2:]) < max(errors[:2])
 
 
@@ -195,8 +197,8 @@ def test_integrated_estimates_of_a_hook_point_sum_to_its_joint_effect(model_type
 def test_batches_do_not_matter(path: AttributionPath, source: PatchSource) -> None:
     model = tiny_model("llama")
     sites = resolve_sites(model)
-    cases = make_cases(5)
-    config = AttributionConfig(path=path, steps=1 if path is AttributionPath.START else 2)
+    cases = make_cases(3)
+    config = AttributionConfig(heads=path, neurons=path, steps=1 if path is START else 2)
     whole = attribute(model, sites, sources_of(model, sites, cases, source), cases, config)
     seen = []
     small = sources_of(model, sites, cases, source, batch_tokens=1)
@@ -204,7 +206,7 @@ def test_batches_do_not_matter(path: AttributionPath, source: PatchSource) -> No
     torch.testing.assert_close(whole.heads, single.heads, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(whole.neurons, single.neurons, atol=1e-5, rtol=1e-4)
     assert whole.forward_passes == pytest.approx(single.forward_passes)
-    assert seen == [(n, 5) for n in range(1, 6)]
+    assert seen == [(n, 3) for n in range(1, 4)]
 
 
 def test_cost_is_counted_in_passes_of_a_run() -> None:
@@ -213,16 +215,28 @@ def test_cost_is_counted_in_passes_of_a_run() -> None:
     cases = make_cases(3)
     contrast = sources_of(model, sites, cases, PatchSource.CONTRAST)
     # Of each of six runs its source, and a gradient, which is worth two.
-    assert attribute(model, sites, contrast, cases).forward_passes == 18
+    assert attribute(model, sites, contrast, cases, PLAIN).forward_passes == 18
     # Two gradients, the source and the start.
-    halves = AttributionConfig(path=AttributionPath.TOGETHER, steps=2)
+    halves = AttributionConfig(heads=TOGETHER, neurons=TOGETHER, steps=2)
     assert attribute(model, sites, contrast, cases, halves).forward_passes == 36
     # Only the harmful runs are patched.
     completion = sources_of(model, sites, cases, PatchSource.COMPLETION)
-    assert attribute(model, sites, completion, cases).forward_passes == 9
+    assert attribute(model, sites, completion, cases, PLAIN).forward_passes == 9
     # Means are there already.
     mean = sources_of(model, sites, cases, PatchSource.MEAN)
-    assert attribute(model, sites, mean, cases).forward_passes == 12
+    assert attribute(model, sites, mean, cases, PLAIN).forward_passes == 12
+
+
+def test_each_kind_takes_its_own_path() -> None:
+    model = tiny_model("llama")
+    sites = resolve_sites(model)
+    cases = make_cases(3)
+    sources = sources_of(model, sites, cases, PatchSource.CONTRAST)
+    mixed = attribute(model, sites, sources, cases, AttributionConfig(heads=POINT, neurons=START))
+    moved = attribute(model, sites, sources, cases, AttributionConfig(heads=POINT, neurons=POINT))
+    torch.testing.assert_close(mixed.heads, moved.heads)
+    torch.testing.assert_close(mixed.neurons, attribute(model, sites, sources, cases, PLAIN).neurons)
+    assert not torch.allclose(mixed.neurons, moved.neurons)
 
 
 def test_the_model_is_left_as_it_was_even_after_an_error() -> None:
@@ -251,7 +265,7 @@ def test_gradients_that_are_not_finite_are_refused() -> None:
     with torch.no_grad():
         # No activation shows it, only the logits.
         model.lm_head.weight.fill_(torch.inf)
-    with pytest.raises(TracingError, match="the gradient at layer 0 attention_out_input holds NaN"):
+    with pytest.raises(TracingError, match="the gradient at layer 0 mlp_down_input holds NaN"):
         attribute(model, sites, sources_of(model, sites, cases, PatchSource.CONTRAST), cases)
 
 
@@ -269,10 +283,10 @@ def test_a_mixture_has_heads_only_and_layers_without_neurons_are_not_measured() 
 
 
 def test_bad_configurations_are_refused() -> None:
-    with pytest.raises(TracingError, match="steps is 0"):
-        AttributionConfig(path=AttributionPath.POINT, steps=0)
-    with pytest.raises(TracingError, match="wanted 1, because its path is one point"):
-        AttributionConfig(steps=2)
+    with pytest.raises(TracingError, match="steps is 0; wanted at least 1"):
+        AttributionConfig(steps=0)
+    with pytest.raises(TracingError, match="wanted 1, because path start is one point"):
+        AttributionConfig(heads=START, neurons=START, steps=2)
     model = tiny_model("llama")
     sites = resolve_sites(model)
     with pytest.raises(TracingError, match="no cases"):
