@@ -12,7 +12,21 @@ from collections.abc import Sequence
 
 import typer
 
-from server.cli import bundle, chat, classifier, demo, gate, keys, pairs, recipe, refine, selftest, serve, trace, train
+from server.cli import (
+    bundle,
+    chat,
+    classifier,
+    demo,
+    gate,
+    keys,
+    pairs,
+    recipe,
+    refine,
+    selftest,
+    serve,
+    trace,
+    train,
+)
 
 
 def build_cli() -> typer.Typer:
