@@ -133,6 +133,8 @@ def top_recall(
 
 def _mean_ranks(values: Float[Tensor, " site"]) -> Float[Tensor, " site"]:
     """Ranks from 0; equal values share the mean of theirs."""
-    _, group, count = values.unique(sorted=True, return_inverse=True, return_counts=True)
-    last = count.cumsum(0) - 1
-    return (last - (count - 1) / 2).double()[group]
+    # torch declares no types for it.
+    found = values.unique(sorted=True, return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
+    group, count = found[1], found[2]
+    ranks: Tensor = (count.cumsum(0) - 1 - (count - 1) / 2).double()[group]
+    return ranks

@@ -9,12 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from breakers.demo import model_path
+from breakers.errors import TracingError
 from breakers.pairs.files import load_pairs, pairs_sha256
 from breakers.pairs.record import PairRecord, as_dicts
 from breakers.pairs.tokens import ConversationEncoder, ConversionConfig, ConversionResult, to_cases
-
-from breakers.demo import model_path
-from breakers.errors import TracingError
 from breakers.sites import Component
 from breakers.tracing.artifact import TraceArtifact
 from breakers.tracing.attribution import AttributionConfig, AttributionPath
