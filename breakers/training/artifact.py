@@ -112,7 +112,7 @@ class TrainingManifest(_Model):
     untouched_harm: Finite
     """Mean H of the unmodified model on them."""
     config: dict[str, Any]
-    """The stage's whole configuration."""
+    """The stage's whole configuration but for the command."""
     candidates: list[CandidateManifest] = Field(min_length=1)
     selection: Paragraphs
     """Why this kind was kept."""

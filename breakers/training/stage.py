@@ -174,6 +174,7 @@ class _Stage:
         self._scorer = scorer.name
         # As it will be read again: JSON has no tuples.
         self._described: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+        del self._described["command"]
 
     def run(self) -> TrainingArtifact:
         finished = self._finished()
