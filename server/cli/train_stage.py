@@ -22,7 +22,8 @@ from breakers.training.batches import Sample
 from breakers.training.breaker import BreakerTrainingConfig
 from breakers.training.calibration import CalibrationConfig
 from breakers.training.inputs import InputsConfig, read_circuit_of, read_inputs
-from breakers.training.stage import TrainStageConfig, TrainStageInputs, make_training
+from breakers.training.stage import make_training
+from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
 from breakers.training.steering import SteeringTrainingConfig
 from classifiers.scorers import build_scorer
 from server.base_model import load_base
