@@ -54,7 +54,7 @@ class TrainCommand:
     benign: Path | None
     """None for the demo corpus' training split; the demo model alone has it."""
     benign_limit: int
-    own_replies: bool
+    own_replies: bool = False
     """Whether the model's own replies take the place of those in the file."""
     scorer: str
     kinds: str
