@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,25 +30,6 @@ from breakers.tracing.patches import PatchSource, TraceCase
 from breakers.training.batches import Sample
 
 
-class Candidates(StrEnum):
-    """Which components may become members."""
-
-    BOTH = "both"
-    HEADS = "heads"
-    NEURONS = "neurons"
-
-
-def chosen_candidates(name: str) -> Candidates:
-    """Candidates from their name.
-
-    Raises:
-        StageError: there are none of this name.
-    """
-    if name not in list(Candidates):
-        raise StageError(f"candidates are {name!r}; wanted one of {', '.join(Candidates)}")
-    return Candidates(name)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefineConfig:
     """What to refine, and how."""
@@ -61,9 +41,10 @@ class RefineConfig:
     out: Path
     """Directory for `refined.json` and the log, made if needed."""
     settings: RefineSettings
-    candidates: Candidates = Candidates.BOTH
-    strongest: int | None = None
-    """Only so many candidates, those with the strongest effects; None for all that were traced."""
+    most_heads: int | None = None
+    """Heads that may become members, those with the strongest effects; None for all that were traced."""
+    most_neurons: int | None = None
+    """The same of neurons."""
     cases: int = 64
     """Most pairs that the search measures on, of the split that was traced."""
     held_out: int = 64
@@ -72,9 +53,10 @@ class RefineConfig:
     command: str = "scalpel refine"
 
     def __post_init__(self) -> None:
-        if self.cases < 1 or self.held_out < 0 or (self.strongest is not None and self.strongest < 1):
-            found = f"cases={self.cases}, held_out={self.held_out}, strongest={self.strongest}"
-            raise StageError(f"{found}; wanted at least 1, 0 and 1")
+        limits = [limit for limit in (self.most_heads, self.most_neurons) if limit is not None]
+        if self.cases < 1 or min(self.held_out, *limits, 0) < 0 or limits == [0, 0]:
+            found = f"cases={self.cases}, held_out={self.held_out}, most heads and neurons {limits}"
+            raise StageError(f"{found}; wanted at least one case and one candidate, and nothing below 0")
 
 
 def refine_trace(
@@ -182,16 +164,14 @@ def _ranking(config: RefineConfig, trace: TraceArtifact) -> list[tuple[Site, flo
     listed = [(part.site.site(), part.effect) for part in trace.circuit.components]
     known = {site for site, _ in listed}
     rest = [item for grid in trace.effects.grids for item in grid.ranked() if item[0] not in known]
-    wanted = {
-        Candidates.BOTH: (Component.HEAD, Component.NEURON),
-        Candidates.HEADS: (Component.HEAD,),
-        Candidates.NEURONS: (Component.NEURON,),
-    }[config.candidates]
     ranked = [*listed, *sorted(rest, key=lambda item: -item[1])]
-    chosen = [item for item in ranked if item[0].component in wanted][: config.strongest]
+    left = {Component.HEAD: config.most_heads, Component.NEURON: config.most_neurons}
+    chosen: set[Site] = set()
+    for kind, limit in left.items():
+        chosen.update([site for site, _ in ranked if site.component is kind][:limit])
     if not chosen:
-        raise StageError(f"{config.trace} has no effects of {config.candidates}; wanted a trace of them")
-    return chosen
+        raise StageError(f"{config.trace} has no effects of the components that may be members; wanted some")
+    return [item for item in ranked if item[0] in chosen]
 
 
 def _origin(config: RefineConfig, circuit: CircuitFile) -> Origin:

@@ -27,9 +27,11 @@ def refine(
     tolerance: Annotated[
         float, typer.Option(min=0, help="How far below tau a set must be, in units of the measure.")
     ] = 0.0,
-    candidates: Annotated[str, typer.Option(help="What may be a member: both, heads or neurons.")] = "both",
-    strongest: Annotated[
-        int | None, typer.Option(min=1, help="Only the candidates with the strongest effects; all if left out.")
+    most_heads: Annotated[
+        int | None, typer.Option(min=0, help="Heads that may be members, the strongest; all if left out.")
+    ] = None,
+    most_neurons: Annotated[
+        int | None, typer.Option(min=0, help="Neurons that may be members, the strongest; all if left out.")
     ] = None,
     cases: Annotated[int, typer.Option(min=1, help="Most pairs that the search measures on.")] = 64,
     held_out: Annotated[int, typer.Option(min=0, help="Most validation pairs for the evidence.")] = 64,
@@ -51,7 +53,7 @@ def refine(
     """Find the smallest set whose patching brings the measure below tau, and report what speaks for it."""
     from breakers.refinement.evidence import EvidenceConfig
     from breakers.refinement.refine import RefineSettings
-    from breakers.refinement.stage import RefineConfig, chosen_candidates
+    from breakers.refinement.stage import RefineConfig
     from breakers.refinement.threshold import chosen_threshold
     from server.cli.refine_stage import BenignConfig, run_refinement
 
@@ -66,8 +68,8 @@ def refine(
         pairs=pairs,
         out=out,
         settings=settings,
-        candidates=chosen_candidates(candidates),
-        strongest=strongest,
+        most_heads=most_heads,
+        most_neurons=most_neurons,
         cases=cases,
         held_out=held_out,
         batch_tokens=batch_tokens,

@@ -21,7 +21,7 @@ from breakers.refinement.benign import read_benign
 from breakers.refinement.evidence import EvidenceConfig
 from breakers.refinement.refine import RefineSettings
 from breakers.refinement.search import Outcome
-from breakers.refinement.stage import Candidates, RefineConfig, chosen_candidates, refine_trace
+from breakers.refinement.stage import RefineConfig, refine_trace
 from breakers.refinement.threshold import TauKind, Threshold
 from breakers.scoring import ScoredReply
 from breakers.sites import Component
@@ -142,18 +142,20 @@ def test_a_trace_becomes_a_refinement(place: Workplace) -> None:
 def test_the_same_inputs_give_the_same_bytes(place: Workplace, tmp_path: Path) -> None:
     written = []
     for name in "ab":
-        place.refine(out=tmp_path / name, strongest=1, held_out=0, cases=2)
+        place.refine(out=tmp_path / name, most_heads=1, held_out=0, cases=2)
         written.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     assert written[0] == written[1]
 
 
 def test_candidates_can_be_fewer(place: Workplace, tmp_path: Path) -> None:
-    found = place.refine(out=tmp_path, strongest=3, held_out=0).manifest
+    found = place.refine(out=tmp_path, most_heads=3, held_out=0).manifest
     assert (found.search.candidate_heads, found.evidence.held_out) == (3, False)
-    with pytest.raises(StageError, match=r"candidates are 'tails'; wanted one of both, heads, neurons"):
-        chosen_candidates("tails")
-    with pytest.raises(StageError, match="no effects of neurons"):
-        place.refine(candidates=Candidates.NEURONS)
+    best = sorted((part.effect for part in read_circuit(place.trace / CIRCUIT_NAME).components), reverse=True)
+    assert {member.effect for member in found.members} <= set(best[:3])
+    with pytest.raises(StageError, match="no effects of the components"):
+        place.refine(most_heads=0)
+    with pytest.raises(StageError, match="one candidate"):
+        place.config(most_heads=0, most_neurons=0)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_the_measure_is_the_traces(tmp_path: Path, measure: MeasureKind, source:
     if measure is MeasureKind.HARM:
         with pytest.raises(StageError, match="scorer vowels; none was given"):
             place.refine()
-    found = place.refine(scorer=VowelScorer(), cases=6, held_out=0, strongest=1).manifest
+    found = place.refine(scorer=VowelScorer(), cases=6, held_out=0, most_heads=1).manifest
     assert (found.measure.kind, found.patch.source) == (measure, source)
     assert found.search.clean == pytest.approx(read_circuit(place.trace / CIRCUIT_NAME).baseline, abs=1e-5)
 
@@ -205,7 +207,7 @@ def test_the_command(place: Workplace, tmp_path: Path) -> None:
     place.loaded.model.save_pretrained(tmp_path / "model")
     place.loaded.tokenizer.save_pretrained(tmp_path / "model")
     options = ["--pairs", place.pairs, "--out", tmp_path / "out", "--model", tmp_path / "model", "--tau", "-1000"]
-    options += ["--tau-kind", "absolute", "--cases", "2", "--strongest", "2", "--draws", "1", "--subsets", "1"]
+    options += ["--tau-kind", "absolute", "--cases", "2", "--most-heads", "2", "--draws", "1", "--subsets", "1"]
     done = CliRunner().invoke(build_cli(), ["refine", str(place.trace), *map(str, options)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     found = load_refinement(tmp_path / "out").manifest
