@@ -1,10 +1,10 @@
 """The search for a smallest set of components whose joint patching brings the measure below tau.
 
-Grow: prefixes of the ranking, doubling, then bisected. Shrink: heads go first, because one is a far larger share of all
-heads than a neuron is of all neurons; then blocks of neurons; of each kind the weakest first, halving what cannot go
-(delta debugging: Zeller and Hildebrandt 2002). Then each member is left out alone, and those that can go are taken out
-together, or in halves. The search ends when every member has been left out of the final set and none can go: the set
-is 1-minimal. Members may act together in any way; the measure need not be monotone.
+Grow: prefixes of the ranking, doubling, then bisected. Shrink: heads go first, because one is a far larger share of
+all heads than a neuron is of all neurons; then blocks of neurons; of each kind the weakest first, halving what cannot
+go (delta debugging: Zeller and Hildebrandt 2002). Then each member is left out alone, and those that can go are taken
+out together, or in halves. The search ends when every member has been left out of the final set and none can go: the
+set is 1-minimal. Members may act together in any way; the measure need not be monotone.
 
 A set *reaches* tau when its mean measure is below tau - tolerance. With a noisy measure, the tolerance keeps a set
 that was lucky from being taken for one that is below tau; see `Verdict` for what it means for members.
