@@ -123,7 +123,6 @@ def test_a_mistake_is_one_sentence(
     [
         (
             [record("a"), record("b", behaviour="gloom")],
-            [],
             "has pairs of gloom, toxicity; name one with --behaviour",
         ),
         ([record("say this", contrast=None)], "no contrast prompt"),
