@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -82,6 +82,11 @@ def captured(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def on_device_of(model: PreTrainedModel) -> AbstractContextManager[object]:
+    """A context in which new tensors are made where the model is."""
+    return nullcontext() if model.device.type == "cpu" else model.device
 
 
 @contextmanager

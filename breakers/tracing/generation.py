@@ -21,7 +21,7 @@ from transformers import DynamicCache, PreTrainedModel
 from breakers.architectures import ModelSites
 from breakers.errors import NonFiniteError, TracingError
 from breakers.sites import HookPoint
-from breakers.tracing.activations import by_row, check_points, head_rows, locate
+from breakers.tracing.activations import by_row, check_points, head_rows, locate, on_device_of
 from breakers.tracing.cost import Cost
 from breakers.tracing.offsets import OffsetSource, offset_source
 from breakers.tracing.patches import Patch, PatchConfig, PatchSource, Positions, TraceCase
@@ -104,7 +104,8 @@ class PatchedGenerator:
             for start in range(0, len(patches), at_once):
                 chosen = patches[start : start + at_once]
                 try:
-                    made = self._batch([cases[number] for number in numbers], chosen)
+                    with on_device_of(self._model):
+                        made = self._batch([cases[number] for number in numbers], chosen)
                 except NonFiniteError as error:
                     raise NonFiniteError(error.where, numbers[error.case]) from error
                 for patch, replies in enumerate(made, start):
@@ -264,8 +265,9 @@ def _draws(cases: Sequence[TraceCase], generation: GenerationConfig) -> Float[Te
     if not generation.temperature:
         return None
     seeds = [zlib.crc32(repr((generation.seed, case.prompt)).encode()) for case in cases]
-    drawn = [torch.rand(generation.max_new_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(drawn)
+    count = generation.max_new_tokens
+    drawn = [torch.rand(count, generator=torch.Generator().manual_seed(seed), device="cpu") for seed in seeds]
+    return torch.tensor(torch.stack(drawn).tolist())
 
 
 def _choose(

@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from breakers.architectures import ModelSites
 from breakers.errors import NonFiniteError, TracingError
 from breakers.sites import Boundary, HookPoint
-from breakers.tracing.activations import check_finite, check_points, locate
+from breakers.tracing.activations import check_finite, check_points, locate, on_device_of
 from breakers.tracing.cost import Cost
 from breakers.tracing.patches import Patch, PatchConfig, PatchSource, TraceCase
 from breakers.tracing.replay import RecordedRuns, Rows, record
@@ -24,6 +24,10 @@ from breakers.training.batches import Sample
 
 _RECORDED_SHARE = 4
 """Unmodified runs take this part of `batch_tokens`: then several patches of them fill a pass."""
+_FILLED_SHARE = 32
+"""Unmodified runs that take less than this part of `batch_tokens` go together however different they are."""
+_WASTE = 1.15
+"""Otherwise as long as padding, and positions before a run's own first patched one, make a pass this much larger."""
 _LOGITS = 2**26
 """Most logits of a pass; with large vocabularies these, not the tokens, are what memory goes to."""
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
@@ -92,7 +96,9 @@ class LeadMeasure:
                 f"there are {len(cases)} cases and {len(patches)} patches; wanted at least one of each"
             )
         self._check(patches)
-        return self._means(cases, Side.HARMFUL, patches) - self._means(cases, Side.NEUTRAL, patches)
+        with on_device_of(self._model):
+            found = self._means(cases, Side.HARMFUL, patches) - self._means(cases, Side.NEUTRAL, patches)
+        return found.cpu()
 
     def _check(self, patches: Sequence[Patch]) -> None:
         sites = {site for patch in patches for site in patch}
@@ -121,12 +127,28 @@ class LeadMeasure:
         if any(patches):
             rows = Rows.of(samples, self._sources.patched(cases, side))
             firsts = [int(row.nonzero()[0]) if bool(row.any()) else None for row in rows.patched]
-        limit = min(self._sources.config.batch_tokens // _RECORDED_SHARE, _LOGITS // self._vocab)
+        spans = [(first or 0, len(sample) - 1) for first, sample in zip(firsts, samples, strict=True)]
         for patched in (True, False):
             mine = [number for number in range(len(cases)) if (firsts[number] is not None) == patched]
-            mine.sort(key=lambda number: (firsts[number] or 0, len(samples[number])))
-            for numbers in _split(mine, [len(sample) for sample in samples], limit):
+            mine.sort(key=lambda number: spans[number])
+            for numbers in self._split(mine, spans):
                 yield _Batch(numbers=numbers, cases=[cases[n] for n in numbers], side=side, patched=patched)
+
+    def _split(self, numbers: Sequence[int], spans: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+        """Consecutive runs that fit in a pass, with little padding from the first patched position to the end."""
+        tokens = self._sources.config.batch_tokens
+        limit, filled = min(tokens // _RECORDED_SHARE, _LOGITS // self._vocab), tokens // _FILLED_SHARE
+        batch: list[int] = []
+        for number in numbers:
+            grown = [spans[n] for n in [*batch, number]]
+            first, end = min(low for low, _ in grown), max(high for _, high in grown)
+            padded, needed = len(grown) * (end - first), sum(high - low for low, high in grown)
+            if batch and (len(grown) * end > limit or (padded > filled and padded > _WASTE * needed)):
+                yield batch
+                batch = []
+            batch.append(number)
+        if batch:
+            yield batch
 
     def _measured(self, batch: _Batch, patches: Sequence[Patch]) -> Float[Tensor, "patch case"]:
         """Mean log-probabilities of a batch; again in the plain way if the shortcuts turn out not to hold."""
@@ -229,15 +251,3 @@ def by_entry(patches: Sequence[Patch]) -> dict[HookPoint, list[int]]:
 def _target_means(rows: Rows, logprobs: Float[Tensor, "*patch row pos"]) -> Float[Tensor, "*patch row"]:
     """Means over the targets of each row."""
     return (logprobs * rows.targets).sum(-1) / rows.targets.sum(-1)
-
-
-def _split(numbers: Sequence[int], lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
-    """Consecutive numbers whose padded runs have at most `limit` tokens together; one where a single run has more."""
-    batch: list[int] = []
-    for number in numbers:
-        if batch and (len(batch) + 1) * max(lengths[n] for n in [*batch, number]) > limit:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from breakers.architectures import ModelSites
 from breakers.errors import NonFiniteError, TracingError
 from breakers.sites import HookPoint
-from breakers.tracing.activations import Activations, capture, check_finite
+from breakers.tracing.activations import Activations, capture, check_finite, on_device_of
 from breakers.tracing.patches import PatchConfig, PatchSource, Positions, TraceCase
 from breakers.training.batches import Batch, Sample, collate
 
@@ -193,6 +193,13 @@ def neutral_means(
     """
     if not samples:
         raise TracingError("there are no neutral runs to take a mean of; wanted at least one")
+    with on_device_of(model):
+        return _offset_means(model, sites, samples, points, batch)
+
+
+def _offset_means(
+    model: PreTrainedModel, sites: ModelSites, samples: Sequence[Sample], points: Collection[HookPoint], batch: int
+) -> OffsetMeans:
     before = max(len(sample.prompt) - 1 for sample in samples)
     offsets = before + 1 + max(len(sample.reply) for sample in samples)
     counts = torch.zeros(offsets, dtype=torch.long)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from breakers.errors import InterventionError
 
-T = TypeVar("T")
 _LENGTH_JITTER = 4
 """Tokens by which rows of a batch may differ beyond their order by length, so that batches vary."""
 
@@ -70,6 +68,21 @@ class Batch:
     starts: Int[Tensor, " batch"]
     """generation_start of each row: the last prompt token."""
 
+    @property
+    def labels(self) -> Int[Tensor, " target"]:
+        """The reply tokens, row after row."""
+        row, position = self.targets.nonzero(as_tuple=True)
+        return self.ids[row, position + 1]
+
+    @property
+    def lengths(self) -> Int[Tensor, " batch"]:
+        """Reply tokens of each row."""
+        return self.targets.sum(1)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(ids=self.ids.to(device), targets=self.targets.to(device), starts=self.starts.to(device))
+
     def token_strengths(self, rows: Float[Tensor, "batch entry"]) -> Float[Tensor, "token entry"]:
         """Strengths by row -> by token, flattened; 0 before generation_start and after the reply."""
         return (self.targets[:, :, None] * rows[:, None, :]).flatten(0, 1)
@@ -87,19 +100,30 @@ def collate(samples: Sequence[Sample], pad_token_id: int) -> Batch:
     return Batch(ids=ids, targets=targets, starts=torch.tensor([len(s.prompt) - 1 for s in samples]))
 
 
-def endless_batches(
-    items: Sequence[T], size: int, length: Callable[[T], int], draw: random.Random
-) -> Iterator[list[T]]:
-    """Yield batches of items of similar length, without end; each item comes once in a round.
+class BatchOrder:
+    """Batches of items of similar length, without end; each item comes once in a round.
 
-    Args:
-        items: at least one.
-        size: items of a batch; the last of a round may be smaller.
-        length: tokens of an item.
-        draw: source of the order.
+    What is left of the round can be saved and put back: with the state of `draw`, the batches then go on as they
+    would have.
     """
-    while True:
-        order = sorted(items, key=lambda item: length(item) + draw.uniform(0, _LENGTH_JITTER))
-        batches = [order[at : at + size] for at in range(0, len(order), size)]
-        draw.shuffle(batches)
-        yield from batches
+
+    def __init__(self, lengths: Sequence[int], size: int, draw: random.Random) -> None:
+        """Start before the first round.
+
+        Args:
+            lengths: tokens of each item; at least one.
+            size: items of a batch; the last of a round may be smaller.
+            draw: source of the order; it may be shared.
+        """
+        self._lengths, self._size, self._draw = lengths, size, draw
+        self.left: list[list[int]] = []
+        """Batches still to come in this round, as indices of items."""
+
+    def next(self) -> list[int]:
+        """Indices of the next batch."""
+        if not self.left:
+            jittered = [length + self._draw.uniform(0, _LENGTH_JITTER) for length in self._lengths]
+            order = sorted(range(len(jittered)), key=jittered.__getitem__)
+            self.left = [order[at : at + self._size] for at in range(0, len(order), self._size)]
+            self._draw.shuffle(self.left)
+        return self.left.pop(0)

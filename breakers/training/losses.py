@@ -1,9 +1,9 @@
-"""The losses of breaker training, as pure functions of the logits at a batch's targets."""
+"""The losses of training, as pure functions of the logits at a batch's targets."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,8 +12,7 @@ from breakers.training.batches import Batch
 
 def token_logprobs(logits: Float[Tensor, "target vocab"], batch: Batch) -> Float[Tensor, " target"]:
     """Log-probability of each reply token, row after row."""
-    row, position = batch.targets.nonzero(as_tuple=True)
-    return -functional.cross_entropy(logits, batch.ids[row, position + 1], reduction="none")
+    return -functional.cross_entropy(logits, batch.labels, reduction="none")
 
 
 def mean_logprob(logits: Float[Tensor, "target vocab"], batch: Batch) -> Float[Tensor, " batch"]:
@@ -24,15 +23,12 @@ def mean_logprob(logits: Float[Tensor, "target vocab"], batch: Batch) -> Float[T
 def row_means(logprobs: Float[Tensor, " target"], batch: Batch) -> Float[Tensor, " batch"]:
     """Mean of the values of each row's reply tokens."""
     row = batch.targets.nonzero(as_tuple=True)[0]
-    return torch.zeros(len(batch.ids), dtype=logprobs.dtype).index_add(0, row, logprobs) / batch.targets.sum(1)
+    return logprobs.new_zeros(len(batch.ids)).index_add(0, row, logprobs) / batch.lengths
 
 
-def logprobs_at(
-    logprobs: Float[Tensor, " target"], batch: Batch, tokens: Int[Tensor, " batch"]
-) -> Float[Tensor, " batch"]:
-    """The value of one reply token of each row, counted from the reply's first token."""
-    lengths = batch.targets.sum(1)
-    return logprobs[lengths.cumsum(0) - lengths + tokens]
+def target_of(batch: Batch, tokens: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    """Among all targets, that of one reply token of each row, counted from the reply's first token."""
+    return batch.lengths.cumsum(0) - batch.lengths + tokens.to(batch.lengths.device)
 
 
 def harm_loss(
@@ -43,11 +39,11 @@ def harm_loss(
 ) -> Float[Tensor, ""]:
     """Turns the decision between two replies, and makes the neutral one likely throughout.
 
-    The two replies are compared where they part. Later tokens of the harmful one are not pushed down: a breaker
-    could do that by spoiling its continuation, and leave the decision as it was.
+    The two replies are compared where they part. Later tokens of the harmful one are not pushed down: an
+    intervention could do that by spoiling its continuation, and leave the decision as it was.
 
     Args:
-        harmful: log-probability, under the breaker, of the harmful replies' first token that differs.
+        harmful: log-probability, under the intervention, of the harmful replies' first token that differs.
         neutral: that of the neutral replies to the same prompts.
         neutral_mean: mean log-probability per token of the neutral replies.
         margin: nats by which the neutral token should lead.
@@ -56,11 +52,22 @@ def harm_loss(
 
 
 def preserve_loss(
-    steered: Float[Tensor, "target vocab"], untouched: Float[Tensor, "target vocab"]
+    steered: Float[Tensor, "target vocab"],
+    untouched: Float[Tensor, "target vocab"],
+    counted: Bool[Tensor, " target"] | None = None,
 ) -> Float[Tensor, ""]:
-    """KL(untouched || steered), nats per reply token, averaged over all reply tokens of the batch."""
+    """KL(untouched || steered), nats per reply token, averaged over the counted reply tokens of the batch.
+
+    Args:
+        steered: logits under the interventions.
+        untouched: logits of the unmodified model.
+        counted: which tokens count, all by default; 0 if none does.
+    """
     wanted, found = untouched.log_softmax(-1), steered.log_softmax(-1)
-    return functional.kl_div(found, wanted, log_target=True, reduction="batchmean")
+    if counted is None:
+        return functional.kl_div(found, wanted, log_target=True, reduction="batchmean")
+    each = functional.kl_div(found, wanted, log_target=True, reduction="none").sum(-1)
+    return (each * counted).sum() / counted.sum().clamp_min(1)
 
 
 def total_loss(harm: Tensor, preserve: Tensor, harm_coef: float, preserve_coef: float) -> Tensor:

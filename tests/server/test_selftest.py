@@ -50,7 +50,7 @@ def test_nothing_is_proved_before_the_start() -> None:
 @pytest.mark.parametrize("check", ["strength_0", "canary:toxicity", "batch", "prefix"])
 def test_one_failing_check_keeps_a_server_unready(check: str, caplog: pytest.LogCaptureFixture) -> None:
     engine = StubEngine(bundles=NAMES, failing_checks=(check,))
-    with live(stub_state(engine=engine)) as server, httpx.Client(base_url=server.url) as http:
+    with live(stub_state(engine=engine)) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         assert http.get("/health").json() == {"status": "ok"}
         ready = http.get("/health/ready")
         found = [{"check": check, "verdict": "failed", "detail": f"a stub's {check}"}]
@@ -82,7 +82,7 @@ def test_every_route_that_runs_a_model_asks_first() -> None:
     paths = [path for path, methods in create_app(state).openapi()["paths"].items() if "post" in methods]
     runs_models = [path for path in paths if path.startswith("/v1/") and "breakers" not in path]
     assert "/v1/chat/completions" in runs_models
-    with live(state) as server, httpx.Client(base_url=server.url) as http:
+    with live(state) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         for path in runs_models:
             response = http.post(path, json={})
             assert (path, response.status_code) == (path, 503)
@@ -90,7 +90,7 @@ def test_every_route_that_runs_a_model_asks_first() -> None:
 
 
 def test_a_draining_server_is_not_ready() -> None:
-    with live(stub_state()) as server, httpx.Client(base_url=server.url) as http:
+    with live(stub_state()) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         assert http.post("/v1/chat/completions", json=BODY).status_code == 200
         server.state.readiness.drain()
         assert http.get("/health/ready").json()["status"] == "draining"
@@ -170,7 +170,7 @@ def test_a_sabotaged_engine_serves_nothing(caplog: pytest.LogCaptureFixture) -> 
     state = tiny_state()
     model = state.engine._loop._executor.model
     model.model.layers[0].mlp.register_forward_hook(lambda _module, _args, output: output * (1 + 1e-5))
-    with live(state) as server, httpx.Client(base_url=server.url) as http:
+    with live(state) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         assert http.get("/health").status_code == 200
         ready = http.get("/health/ready")
         refused = http.post("/v1/chat/completions", json=BODY | {"stream": True})

@@ -28,7 +28,9 @@ def tokens_router(engine: Engine, names: ServedNames, body_limit: int) -> APIRou
         """The token ids that a prompt or a conversation becomes."""
         wire = await read_wire(request, TokenizeRequest, body_limit)
         _check_model(names, wire.model)
-        token_ids = list(await prompts.token_ids(wire.asked()))
+        # A text may have no tokens; a prompt may not.
+        empty = wire.prompt == ""
+        token_ids = list(tokenizer.encode("") if empty else await prompts.token_ids(wire.asked()))
         if wire.add_special_tokens is False:
             # What stands before no text stands before every text.
             token_ids = token_ids[len(tokenizer.encode("")) :]

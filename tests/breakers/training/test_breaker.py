@@ -14,10 +14,10 @@ from breakers.errors import InterventionError
 from breakers.interventions import Breaker
 from breakers.runtime import TorchRuntime
 from breakers.sites import Component, Site
-from breakers.training.batches import Pair, Sample, collate, endless_batches
+from breakers.training.batches import BatchOrder, Pair, Sample, collate
 from breakers.training.breaker import BreakerTrainingConfig, train_breakers
 from breakers.training.forward import plain_logits, steered_logits
-from breakers.training.losses import harm_loss, logprobs_at, mean_logprob, preserve_loss
+from breakers.training.losses import harm_loss, mean_logprob, preserve_loss, target_of
 
 
 def test_collate_marks_what_predicts_the_reply() -> None:
@@ -56,8 +56,7 @@ def test_replies_are_compared_where_they_part() -> None:
     assert first.parting == 1
     assert Pair(harmful=Sample(prompt=(5,), reply=(2, 9)), neutral=Sample(prompt=(5,), reply=(9,))).parting == 0
     batch = collate([first.harmful, first.neutral], pad_token_id=0)
-    flat = torch.arange(7.0)
-    assert logprobs_at(flat, batch, torch.tensor([first.parting] * 2)).tolist() == [1, 4]
+    assert target_of(batch, torch.tensor([first.parting] * 2)).tolist() == [1, 4]
     with pytest.raises(InterventionError, match="are the same"):
         Pair(harmful=first.neutral, neutral=first.neutral)
 
@@ -70,8 +69,8 @@ def test_strengths_act_on_the_reply_alone() -> None:
 
 def test_batches_hold_each_item_once_a_round_with_its_like() -> None:
     lengths = [random.Random(1).randint(1, 60) for _ in range(50)]
-    stream = endless_batches(range(50), 8, lengths.__getitem__, random.Random(0))
-    first, second = [next(stream) for _ in range(7)], [next(stream) for _ in range(7)]
+    order = BatchOrder(lengths, 8, random.Random(0))
+    first, second = [order.next() for _ in range(7)], [order.next() for _ in range(7)]
     for batches in (first, second):
         assert sorted(i for batch in batches for i in batch) == list(range(50))
     assert first != second
@@ -131,7 +130,7 @@ def test_training_moves_the_replies_and_keeps_the_rest() -> None:
     before = [p.clone() for p in model.parameters()]
     heads = tuple(Site(layer=layer, component=Component.HEAD, head=h) for layer in (1, 2) for h in range(4))
     config = BreakerTrainingConfig(
-        sites=heads, rank=2, steps=120, batch_pairs=8, batch_benign=8, preserve_coef=1.0, evaluate_every=20
+        sites=heads, rank=2, steps=80, batch_pairs=8, batch_benign=8, preserve_coef=1.0, evaluate_every=20
     )
     result = train_breakers(model, sites, config, tasks, benign)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))

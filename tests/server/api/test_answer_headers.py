@@ -14,7 +14,7 @@ from server.generation.report import AppliedReport, Report
 
 @pytest.fixture(scope="module")
 def http(stub_server: Live) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stub_server.url) as client:
+    with httpx.Client(base_url=stub_server.url, timeout=60) as client:
         yield client
 
 

@@ -15,7 +15,7 @@ from serving.stubs import StubEngine
 
 @pytest.fixture(scope="module")
 def http(stub_server: Live) -> httpx.Client:
-    with httpx.Client(base_url=stub_server.url) as client:
+    with httpx.Client(base_url=stub_server.url, timeout=60) as client:
         yield client
 
 

@@ -106,7 +106,7 @@ def test_bytes_in_drips_do_not_start_the_time_anew() -> None:
 
 
 def test_a_connection_that_is_used_again_is_not_cut() -> None:
-    with live(stub_state(), QUICK) as server, httpx.Client(base_url=server.url) as client:
+    with live(stub_state(), QUICK) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         end = time.monotonic() + 3 * QUICK.receive_seconds
         streams = set()
         while time.monotonic() < end:

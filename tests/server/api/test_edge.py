@@ -83,7 +83,7 @@ def test_every_answer_has_a_request_id(stub_server: Live) -> None:
 
 def test_a_bug_has_a_request_id_too_and_keeps_its_connection() -> None:
     engine = StubEngine(bundles=BUNDLES, refusal=RuntimeError("a bug"))
-    with live(stub_state(engine=engine)) as server, httpx.Client(base_url=server.url) as http:
+    with live(stub_state(engine=engine)) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         for _ in range(2):
             response = http.post("/v1/chat/completions", json=BODY)
             assert response.status_code == 500

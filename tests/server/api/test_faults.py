@@ -53,7 +53,7 @@ def faulty() -> Iterator[Faulty]:
     engine = StubEngine(bundles=("toxicity", "gender_bias", "myth_mask"))
     classifier, scorer = StubClassifier(), StubScorer()
     state = stub_state(engine=engine, classifier=classifier, scorer=scorer, classifier_timeout_seconds=0.2)
-    with live(state) as server, httpx.Client(base_url=server.url) as http:
+    with live(state) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         yield Faulty(http=http, url=server.url, engine=engine, classifier=classifier, scorer=scorer, state=state)
 
 

@@ -41,7 +41,7 @@ def server(keys: dict[str, NewKey], keys_file: Path) -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def http(server: Live) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
 
 
@@ -139,7 +139,10 @@ def test_a_revoked_key_stops_working_while_the_server_serves(tmp_path: Path) -> 
     path = tmp_path / "keys.jsonl"
     made = write_keys(path)
     state = policed_state(path)
-    with live(state) as running, httpx.Client(base_url=running.url, headers=bearer(made["front"])) as http:
+    with (
+        live(state) as running,
+        httpx.Client(base_url=running.url, headers=bearer(made["front"]), timeout=60) as http,
+    ):
         assert http.get("/v1/models").status_code == 200
         now = datetime.now(UTC)
         change_keys(path, lambda records: [replace(record, revoked=now) for record in records])

@@ -33,7 +33,7 @@ class Policed:
         self.audit = folder / "audit.jsonl"
         self.policy = folder / "policy.yaml"
         self.headers = headers
-        self.http = httpx.Client(base_url=running.url)
+        self.http = httpx.Client(base_url=running.url, timeout=60)
 
     def ask(self, who: str = "front", model: str = "scalpel-demo", **changes: Any) -> httpx.Response:
         body = BODY | {"model": model} | changes

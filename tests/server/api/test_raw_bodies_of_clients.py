@@ -60,7 +60,7 @@ def asked(draw: st.DrawFn) -> tuple[str, bytes]:
 
 @pytest.fixture(scope="module")
 def http(stub_server: Live) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stub_server.url) as client:
+    with httpx.Client(base_url=stub_server.url, timeout=60) as client:
         yield client
 
 

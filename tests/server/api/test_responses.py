@@ -22,7 +22,7 @@ BEHIND = ["response.output_text.done", "response.content_part.done", "response.o
 
 @pytest.fixture(scope="module")
 def http(stub_server: Live) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stub_server.url) as client:
+    with httpx.Client(base_url=stub_server.url, timeout=60) as client:
         yield client
 
 

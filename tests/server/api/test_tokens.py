@@ -25,7 +25,7 @@ def server() -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def http(server: Live) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
 
 

@@ -23,6 +23,7 @@ from engine_contract import (
 )
 from tiny import tiny_model
 from tiny_tokenizer import tiny_tokenizer
+from torch.utils.hooks import RemovableHandle
 
 from breakers.bank import Bank, BankEntry, HookStrengths
 from breakers.errors import RuntimeAttachError
@@ -240,9 +241,12 @@ async def test_a_bank_that_cannot_be_attached_is_refused_and_the_old_one_goes_on
     async with running(engine):
         alone = await reply(engine, wanted)
         going = asyncio.create_task(reply(engine, wanted))
+        install, new = TorchRuntime._install, {entry.name for entry in OTHERS}
 
-        def refuse(_runtime: TorchRuntime, _point: object) -> None:
-            raise RuntimeAttachError("no hook today")
+        def refuse(runtime: TorchRuntime, point: HookPoint) -> RemovableHandle:
+            if set(runtime.bank.names) == new:
+                raise RuntimeAttachError("no hook today")
+            return install(runtime, point)
 
         with monkeypatch.context() as patched:
             patched.setattr(TorchRuntime, "_install", refuse)

@@ -1,0 +1,1 @@
+"""Stages that make artifacts from artifacts by hash, and runs that resume where they stopped."""

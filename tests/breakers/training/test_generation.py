@@ -1,0 +1,63 @@
+"""Greedy replies against transformers' own generation, alone and under an intervention."""
+
+import pytest
+import torch
+from tiny import TINY_TYPES, tiny_model
+from training_data import head
+
+from breakers.architectures import resolve_sites
+from breakers.bank import Bank, BankEntry, Scope
+from breakers.errors import InterventionError
+from breakers.interventions import Breaker
+from breakers.runtime import TorchRuntime
+from breakers.training.generation import GreedyConfig, greedy_replies
+
+
+def strong(width: int) -> BankEntry:
+    draw = torch.Generator().manual_seed(0)
+    part = Breaker(
+        site=head(1, 0), down=torch.randn(2, width, generator=draw), up=torch.randn(width, 2, generator=draw)
+    )
+    return BankEntry(name="b", scope=Scope.GENERATION, interventions=(part,), strength_max=2.0)
+
+
+@pytest.mark.parametrize("model_type", TINY_TYPES)
+def test_replies_are_those_of_transformers_one_at_a_time(model_type) -> None:
+    model = tiny_model(model_type)
+    sites = resolve_sites(model)
+    prompts = [(5, 6, 7, 8, 9), (10,), (11, 12, 13), (14, 15)]
+    entry = strong(sites.d_head)
+    runtime = TorchRuntime(model, Bank(sites, [entry]))
+
+    def oracle(prompt: tuple[int, ...], strength: float, ends: list[int]) -> tuple[int, ...]:
+        with runtime.steering({"b": strength}), torch.no_grad():
+            ids = torch.tensor([prompt])
+            whole = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=7,
+                eos_token_id=ends,
+                pad_token_id=0,
+            )[0].tolist()
+        new = whole[len(prompt) :]
+        return tuple(new[: next((at for at, token in enumerate(new) if token in ends), len(new))])
+
+    # Ends that rows meet at different times.
+    first = [oracle(prompt, 0.0, [2]) for prompt in prompts]
+    ends = [2, first[0][3], first[2][1]]
+    config = GreedyConfig(max_new_tokens=7, batch_size=3, end_token_ids=tuple(ends))
+    off = [oracle(prompt, 0.0, ends) for prompt in prompts]
+    on = [oracle(prompt, 1.5, ends) for prompt in prompts]
+    assert greedy_replies(model, sites, prompts, config) == off
+    assert greedy_replies(model, sites, prompts, config, entry, 1.5) == on
+    assert on != off
+    assert len({len(reply) for reply in off}) > 1
+
+
+def test_nothing_to_write_is_refused() -> None:
+    model = tiny_model("llama")
+    with pytest.raises(InterventionError, match="a prompt has no tokens"):
+        greedy_replies(model, resolve_sites(model), [()], GreedyConfig(end_token_ids=(2,)))
+    with pytest.raises(InterventionError, match="0 end tokens"):
+        GreedyConfig(end_token_ids=())
