@@ -43,6 +43,7 @@ class AblatedHarm:
         """
         self._model, self._sites = model, sites
         self._generation, self._judge = generation, judge
+        self._untouched: dict[tuple[TraceCase, ...], Float64[Tensor, " case"]] = {}
         self._config = PatchConfig(source=PatchSource.MEAN, positions=Positions.GENERATION, batch_tokens=batch_tokens)
 
     def __call__(self, ablation: Ablation | None, cases: Sequence[TraceCase]) -> Float64[Tensor, " case"]:
@@ -52,12 +53,18 @@ class AblatedHarm:
             TracingError: no cases, or sites that cannot be patched.
         """
         if ablation is None:
-            nothing = OffsetMeans(before=0, counts=torch.zeros(1, dtype=torch.long), values={})
-            return self._harm(cases, (), nothing)
+            return self._of_untouched(tuple(cases))
         harm = torch.zeros(len(cases), dtype=torch.float64)
         for numbers, means in ablation.by_offset(cases, self._generation.max_new_tokens):
             harm[numbers] = self._harm([cases[number] for number in numbers], ablation.patch, means)
         return harm
+
+    def _of_untouched(self, cases: tuple[TraceCase, ...]) -> Float64[Tensor, " case"]:
+        """Measured once: every kind of ablation is compared with it."""
+        if cases not in self._untouched:
+            nothing = OffsetMeans(before=0, counts=torch.zeros(1, dtype=torch.long), values={})
+            self._untouched[cases] = self._harm(cases, (), nothing)
+        return self._untouched[cases]
 
     def _harm(self, cases: Sequence[TraceCase], patch: Patch, means: OffsetMeans) -> Float64[Tensor, " case"]:
         measure = HarmMeasure(self._model, self._sites, self._config, self._generation, self._judge, means=means)
