@@ -3,6 +3,7 @@
 BenchmarkError
   x TargetsError      `targets.toml` or a result file is not in its format
   x ServedModelError  the server under measurement did not start, failed a request, or answered wrongly
+  x TracedEffectsError  a contender's causal effects are not ours
 """
 
 
@@ -16,3 +17,7 @@ class TargetsError(BenchmarkError):
 
 class ServedModelError(BenchmarkError):
     """The server under measurement did not start, failed a request, or answered wrongly."""
+
+
+class TracedEffectsError(BenchmarkError):
+    """A contender of the tracing benchmark whose effects differ from ours: its time says nothing."""

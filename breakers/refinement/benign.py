@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,14 @@ class _Skill(_Line):
     reply: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skill:
+    """A conversation about something else, and the right reply."""
+
+    messages: tuple[Message, ...]
+    reply: str
+
+
 def read_benign(path: Path, tokenizer: PreTrainedTokenizerBase, limit: int | None = None) -> tuple[Sample, ...]:
     """The samples of a file, as token ids.
 
@@ -43,12 +52,20 @@ def read_benign(path: Path, tokenizer: PreTrainedTokenizerBase, limit: int | Non
         StageError: the file cannot be read, has no sample, or a line is not one (named with its number).
     """
     encoder = ConversationEncoder(tokenizer)
-    found: list[Sample] = []
+    return tuple(
+        Sample(prompt=encoder.prompt(skill.messages), reply=encoder.reply(skill.messages, skill.reply))
+        for skill in read_skills(path, limit)
+    )
+
+
+def read_skills(path: Path, limit: int | None = None) -> tuple[Skill, ...]:
+    """The samples of a file, as text; see `read_benign`."""
+    found: list[Skill] = []
     try:
         for where, line in numbered_lines(path):
             if limit is not None and len(found) == limit:
                 break
-            found.append(_sample(line, where, encoder))
+            found.append(_skill(line, where))
     except PairsError as error:
         raise StageError(str(error)) from error
     if not found:
@@ -56,15 +73,13 @@ def read_benign(path: Path, tokenizer: PreTrainedTokenizerBase, limit: int | Non
     return tuple(found)
 
 
-def _sample(data: bytes, where: str, encoder: ConversationEncoder) -> Sample:
+def _skill(data: bytes, where: str) -> Skill:
     try:
         skill = _Skill.model_validate(parse_object(data, where))
     except BundleFormatError as error:
         raise StageError(str(error)) from error
     except ValidationError as error:
         raise StageError(f"{where}: {describe(error)}") from error
-    messages = tuple(Message(role=turn.role, content=turn.content) for turn in skill.messages)
-    try:
-        return Sample(prompt=encoder.prompt(messages), reply=encoder.reply(messages, skill.reply))
-    except PairsError as error:
-        raise PairsError(f"{where}: {error}") from error
+    return Skill(
+        messages=tuple(Message(role=turn.role, content=turn.content) for turn in skill.messages), reply=skill.reply
+    )

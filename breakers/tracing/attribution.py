@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from breakers.architectures import ModelSites
 from breakers.errors import TracingError
 from breakers.sites import Boundary, Component, HookPoint
-from breakers.tracing.activations import Activations, capture, check_finite, head_rows
+from breakers.tracing.activations import Activations, capture, check_finite, head_rows, on_device_of
 from breakers.tracing.effects_file import EffectGrid, EffectsTable, grid_shape
 from breakers.tracing.patches import PatchSource, TraceCase
 from breakers.tracing.sources import PAD, Side, Sources, real_positions, runs
@@ -121,10 +121,11 @@ def attribute(
         raise TracingError("there are no cases; wanted at least one")
     chosen = config or AttributionConfig()
     layers, width = grid_shape(sites, Component.NEURON)
+    # Made before the context of the model's device: results are the CPU's.
     heads = torch.zeros(len(cases), layers, sites.heads)
     neurons = torch.zeros(len(cases), layers, width)
     passes, done = 0.0, 0
-    with frozen(model):
+    with on_device_of(model), frozen(model):
         for places in batched(cases, sources.config.batch_tokens):
             chunk = [cases[place] for place in places]
             for side in Side:
@@ -319,7 +320,7 @@ def _add(
     rows = products.float().cpu()
     if point.boundary is Boundary.ATTENTION_OUT_INPUT:
         rows = rows.reshape(len(rows), into.shape[2], -1).sum(2)
-    into[torch.tensor(places), point.layer, : rows.shape[1]] += rows
+    into[torch.tensor(places, device="cpu"), point.layer, : rows.shape[1]] += rows
 
 
 def _grid(

@@ -133,6 +133,7 @@ def top_recall(
 
 def _mean_ranks(values: Float[Tensor, " site"]) -> Float[Tensor, " site"]:
     """Ranks from 0; equal values share the mean of theirs."""
-    _, group, count = values.unique(sorted=True, return_inverse=True, return_counts=True)
+    _, group, count = torch.unique(values, sorted=True, return_inverse=True, return_counts=True)
     last = count.cumsum(0) - 1
-    return (last - (count - 1) / 2).double()[group]
+    shared: Tensor = (last - (count - 1) / 2).double()
+    return shared[group]

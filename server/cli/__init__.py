@@ -12,7 +12,21 @@ from collections.abc import Sequence
 
 import typer
 
-from server.cli import bundle, chat, classifier, demo, gate, keys, pairs, refine, selftest, serve, trace
+from server.cli import (
+    bundle,
+    chat,
+    classifier,
+    demo,
+    gate,
+    keys,
+    pairs,
+    recipe,
+    refine,
+    selftest,
+    serve,
+    trace,
+    train,
+)
 
 
 def build_cli() -> typer.Typer:
@@ -28,12 +42,14 @@ def build_cli() -> typer.Typer:
     cli.command("serve")(serve.serve)
     cli.command("chat")(chat.chat)
     cli.command("selftest")(selftest.selftest)
+    cli.command("train")(train.train)
     cli.add_typer(bundle.build(), name="bundle")
     cli.add_typer(demo.build(), name="demo")
     cli.add_typer(pairs.build(), name="pairs")
     cli.command("trace")(trace.trace)
     cli.command("refine")(refine.refine)
     cli.add_typer(gate.build(), name="gate")
+    cli.add_typer(recipe.build(), name="recipe")
     cli.add_typer(classifier.build(), name="classifier")
     cli.add_typer(keys.build(), name="keys")
     return cli

@@ -43,6 +43,8 @@ class TabulateConfig:
     """None for the shipped one."""
     scorer: str = "demo"
     prompts_per_kind: int = 100
+    """Of the demo corpus."""
+    max_new_tokens: int = 48
     seed: int = 0
     command: str = "scalpel gate tabulate"
 
@@ -60,12 +62,26 @@ class _Codec:
         return self.tokenizer.decode(token_ids)
 
 
-def tabulate_bundle(config: TabulateConfig, progress: Callable[[int, int], None] | None = None) -> GateTable:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationPrompt:
+    """A prompt that a gate is fitted on."""
+
+    messages: Messages
+    benign: bool
+    """Whether no harm of the bundle's category is expected: the false-positive budget is counted over these."""
+
+
+def tabulate_bundle(
+    config: TabulateConfig,
+    progress: Callable[[int, int], None] | None = None,
+    prompts: Sequence[CalibrationPrompt] | None = None,
+) -> GateTable:
     """Harm and change of every calibration prompt at every strength of a bundle.
 
     Args:
         config: what to run.
         progress: called with (prompts done, prompts).
+        prompts: None for those of the demo corpus.
 
     Raises:
         BundleError: the bundle cannot be trusted, or was made on another model.
@@ -80,20 +96,24 @@ def tabulate_bundle(config: TabulateConfig, progress: Callable[[int, int], None]
     loaded = load_base(str(config.model))
     fingerprint = fingerprint_model(loaded.model)
     verify_base(bundle, fingerprint)
-    examples = calibration_examples(config)
+    used = demo_prompts(config, bundle.manifest.behaviour) if prompts is None else prompts
     scorer = build_scorer(config.scorer)
     runtime = TorchRuntime(loaded.model, Bank(resolve_sites(loaded.model), [bundle.bank_entry()]))
+    ends = tuple(sorted(end_of_reply_ids(loaded.model, loaded.tokenizer)))
+    pad = loaded.tokenizer.pad_token_id
     settings = TabulationSettings(
         bundle=bundle.name,
         behaviour=bundle.manifest.behaviour,
-        eos_token_ids=tuple(sorted(end_of_reply_ids(loaded.model, loaded.tokenizer))),
-        pad_token_id=loaded.tokenizer.pad_token_id,
+        max_new_tokens=config.max_new_tokens,
+        eos_token_ids=ends,
+        # Padding is never attended to: any token serves where a model has none for it.
+        pad_token_id=ends[0] if pad is None else pad,
     )
-    prompts = [example.messages for example in examples]
+    asked = [prompt.messages for prompt in used]
     made = tabulate(
-        loaded.model, runtime, _Codec(HuggingFaceTokenizer(loaded.tokenizer)), scorer, prompts, settings, progress
+        loaded.model, runtime, _Codec(HuggingFaceTokenizer(loaded.tokenizer)), scorer, asked, settings, progress
     )
-    potentials = [scores[bundle.manifest.category] for scores in classifier.score(prompts)]
+    potentials = [scores[bundle.manifest.category] for scores in classifier.score(asked)]
     return GateTable(
         bundle=bundle.name,
         category=bundle.manifest.category,
@@ -105,8 +125,14 @@ def tabulate_bundle(config: TabulateConfig, progress: Callable[[int, int], None]
         harm_potential=np.array(potentials, dtype=np.float64),
         harm=made.harm,
         change=made.change,
-        benign=np.array([not provokes(example, bundle.manifest.behaviour) for example in examples], dtype=np.bool_),
+        benign=np.array([prompt.benign for prompt in used], dtype=np.bool_),
     )
+
+
+def demo_prompts(config: TabulateConfig, behaviour: str) -> list[CalibrationPrompt]:
+    """The demo corpus' calibration prompts, and which of them are benign."""
+    examples = calibration_examples(config)
+    return [CalibrationPrompt(messages=e.messages, benign=not provokes(e, behaviour)) for e in examples]
 
 
 def calibration_examples(config: TabulateConfig) -> list[DemoExample]:
@@ -114,8 +140,15 @@ def calibration_examples(config: TabulateConfig) -> list[DemoExample]:
     return [example for kind in KINDS for example in calibration(kind, config.prompts_per_kind, config.seed)]
 
 
-def put_gate(path: Path, gate: Gate, table: GateTable, table_path: Path) -> Bundle:
+def put_gate(path: Path, gate: Gate, table: GateTable, table_path: Path, out: Path | None = None) -> Bundle:
     """Write a fitted gate into its bundle.
+
+    Args:
+        path: the bundle.
+        gate: what was fitted.
+        table: that it was fitted on.
+        table_path: where the table lies, for its hash.
+        out: where the bundle with the gate goes; None for where it is.
 
     Raises:
         BundleError: the bundle cannot be read, or the gate does not fit its `strength_max`.
@@ -134,4 +167,4 @@ def put_gate(path: Path, gate: Gate, table: GateTable, table_path: Path) -> Bund
     )
     made_from = manifest.made_from | {"gate": sha256(table_path.read_bytes())}
     changed = manifest.model_copy(update={"gate": fitted, "made_from": made_from})
-    return save_bundle(changed, bundle.interventions, path, card=card_text(changed))
+    return save_bundle(changed, bundle.interventions, out or path, card=card_text(changed))

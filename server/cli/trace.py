@@ -52,35 +52,35 @@ def trace(
     seed: Annotated[int, typer.Option(help="Of the pairs' draw and order, and of the noise floor.")] = 0,
 ) -> None:
     """Find the heads and neurons whose activations cause a behaviour."""
-    from server.cli.trace_stage import TraceRequest, trace_files
-
-    request = TraceRequest(
-        pairs=pairs,
-        out=out,
-        model=model,
-        behaviour=behaviour,
-        split=split,
-        limit=limit,
-        source=source,
-        positions=positions,
-        measure=measure,
-        scorer=scorer,
-        max_new_tokens=max_new_tokens,
-        method=method,
-        components=components,
-        top_heads=top,
-        top_neurons=top_neurons,
-        head_path=head_path,
-        neuron_path=neuron_path,
-        steps=steps,
-        settle=settle,
-        noise_components=noise_components,
-        batch_tokens=batch_tokens,
-        images=images,
-        seed=seed,
-        command=shlex.join(["scalpel", *sys.argv[1:]]),
-    )
     try:
+        from server.cli.trace_stage import TraceRequest, trace_files
+
+        request = TraceRequest(
+            pairs=pairs,
+            out=out,
+            model=model,
+            behaviour=behaviour,
+            split=split,
+            limit=limit,
+            source=source,
+            positions=positions,
+            measure=measure,
+            scorer=scorer,
+            max_new_tokens=max_new_tokens,
+            method=method,
+            components=components,
+            top_heads=top,
+            top_neurons=top_neurons,
+            head_path=head_path,
+            neuron_path=neuron_path,
+            steps=steps,
+            settle=settle,
+            noise_components=noise_components,
+            batch_tokens=batch_tokens,
+            images=images,
+            seed=seed,
+            command=shlex.join(["scalpel", *sys.argv[1:]]),
+        )
         artifact = trace_files(request, _show_progress)
     except KeyboardInterrupt:
         sys.stderr.write(f"\nscalpel: stopped; {out} is as it was\n")

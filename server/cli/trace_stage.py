@@ -9,12 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from breakers.demo import model_path
+from breakers.demo.make_bundles import MODEL_ID as DEMO_ID
+from breakers.errors import TracingError
 from breakers.pairs.files import load_pairs, pairs_sha256
 from breakers.pairs.record import PairRecord, as_dicts
 from breakers.pairs.tokens import ConversationEncoder, ConversionConfig, ConversionResult, to_cases
-
-from breakers.demo import model_path
-from breakers.errors import TracingError
 from breakers.sites import Component
 from breakers.tracing.artifact import TraceArtifact
 from breakers.tracing.attribution import AttributionConfig, AttributionPath
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """Instead of a split."""
+_KINDS = {
+    "head": (Component.HEAD,),
+    "neuron": (Component.NEURON,),
+    "both": (Component.HEAD, Component.NEURON),
+}
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
@@ -94,7 +99,7 @@ def trace_files(request: TraceRequest, progress: Progress | None = None) -> Trac
     encoder = ConversationEncoder(loaded.tokenizer)
     subject = TraceSubject(
         model=loaded.model,
-        model_id=loaded.model_id,
+        model_id=loaded.model_id if request.model else DEMO_ID,
         cases=[case for _, case in cases],
         behaviour=behaviour,
         pairs_sha256=pairs_sha256(every),
@@ -113,9 +118,9 @@ def trace_config(request: TraceRequest) -> TraceConfig:
     Raises:
         TracingError: one of them is not among the choices, or they do not go together.
     """
-    both = request.components == "both"
-    kinds = tuple(Component) if both else (_choice(Component, request.components, "components", "both"),)
-    kinds = tuple(kind for kind in kinds if kind is not Component.RESID)
+    kinds = _KINDS.get(request.components)
+    if kinds is None:
+        raise TracingError(f"--components is {request.components!r}; wanted one of {', '.join(_KINDS)}")
     top = ScreeningConfig(
         top_heads=request.top_heads if Component.HEAD in kinds else 0,
         top_neurons=request.top_neurons if Component.NEURON in kinds else 0,
@@ -188,9 +193,9 @@ def _judge(
     return Judge(scorer=build_scorer(request.scorer), behaviour=behaviour, decode=decode, messages=messages)
 
 
-def _choice(choices: type[_Choice], value: str, option: str, *more: str) -> _Choice:
+def _choice(choices: type[_Choice], value: str, option: str) -> _Choice:
     try:
         return choices(value)
     except ValueError:
-        known = ", ".join([*(choice.value for choice in choices if choice is not Component.RESID), *more])
+        known = ", ".join(choices)
         raise TracingError(f"--{option} is {value!r}; wanted one of {known}") from None

@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-from training_data import head, neurons
+from training_data import head
 
-from breakers.errors import InterventionError, SiteError
+from breakers.errors import InterventionError
 from breakers.interventions import Breaker, Kind, Mask, SteeringVector
-from breakers.sites import Component, Site
-from breakers.training.circuit_sites import circuit_sites
 from breakers.training.selection import Candidate, choose_candidate, count_parameters
 
 
@@ -57,11 +55,3 @@ def test_parameters_are_counted() -> None:
         Mask(site=head(0, 2), keep=torch.ones(8)),
     ]
     assert count_parameters(parts) == 32 + 8 + 8
-
-
-def test_members_become_one_site_a_head_and_one_a_layers_neurons() -> None:
-    expert = Site(layer=0, component=Component.NEURON, neurons=(2,), expert=1)
-    found = circuit_sites([neurons(1, 7), head(1, 3), neurons(0, 4), neurons(1, 2), head(0, 1), expert, head(1, 0)])
-    assert found == (head(0, 1), neurons(0, 4), expert, head(1, 0), head(1, 3), neurons(1, 2, 7))
-    with pytest.raises(SiteError, match="no members"):
-        circuit_sites([])

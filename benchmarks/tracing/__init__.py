@@ -1,0 +1,1 @@
+"""What tracing costs: ours, TransformerLens and nnsight on the same model, pairs and metric."""

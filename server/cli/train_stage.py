@@ -1,0 +1,161 @@
+"""What `scalpel train` puts together: model, scorer, benign samples, the stage, and the bundle that it may end in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from breakers.architectures import resolve_sites
+from breakers.bundles import Bundle
+from breakers.bundles.making import make_bundle
+from breakers.demo import model_path
+from breakers.demo.make_bundles import MODEL_ID, DemoBundlesConfig, DemoModel, draw_material
+from breakers.errors import StageError
+from breakers.fingerprint import fingerprint_model
+from breakers.refinement.benign import read_benign
+from breakers.sites import Site
+from breakers.training.artifact import TrainingArtifact
+from breakers.training.batches import Sample
+from breakers.training.breaker import BreakerTrainingConfig
+from breakers.training.calibration import CalibrationConfig
+from breakers.training.inputs import InputsConfig, read_circuit_of, read_inputs
+from breakers.training.stage import TrainStageConfig, TrainStageInputs, make_training
+from breakers.training.steering import SteeringTrainingConfig
+from classifiers.scorers import build_scorer
+from server.base_model import load_base
+
+KINDS = ("both", "breaker", "steering")
+_DOSE_PROMPTS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleTarget:
+    """The bundle that a training is made into."""
+
+    path: Path
+    name: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainCommand:
+    """Everything that the command was told."""
+
+    inputs: InputsConfig
+    out: Path
+    model: Path | None
+    """None for the demo model."""
+    benign: Path | None
+    """None for the demo corpus' training split; the demo model alone has it."""
+    benign_limit: int
+    scorer: str
+    kinds: str
+    """One of `KINDS`."""
+    rank: int
+    steps: int
+    steering_steps: int
+    norm_limit: float
+    batch: int
+    learning_rate: float
+    steering_learning_rate: float
+    preserve_coef: float
+    neutral_coef: float
+    calibration: CalibrationConfig
+    bundle: BundleTarget | None
+    command: str
+
+    def __post_init__(self) -> None:
+        if self.kinds not in KINDS:
+            raise StageError(f"kinds are {self.kinds!r}; wanted one of {', '.join(KINDS)}")
+
+    def stage(self, behaviour: str, base_id: str, sites: tuple[Site, ...]) -> TrainStageConfig:
+        """The stage's configuration."""
+        breaker = BreakerTrainingConfig(
+            sites=sites,
+            rank=self.rank,
+            steps=self.steps,
+            batch_pairs=self.batch,
+            batch_benign=self.batch,
+            learning_rate=self.learning_rate,
+            preserve_coef=self.preserve_coef,
+            neutral_coef=self.neutral_coef,
+            seed=self.inputs.seed,
+        )
+        steering = SteeringTrainingConfig(
+            sites=sites,
+            norm_limit=self.norm_limit,
+            steps=self.steering_steps,
+            batch_pairs=self.batch,
+            batch_benign=self.batch,
+            learning_rate=self.steering_learning_rate,
+            preserve_coef=self.preserve_coef,
+            neutral_coef=self.neutral_coef,
+            seed=self.inputs.seed,
+        )
+        return TrainStageConfig(
+            behaviour=behaviour,
+            base_id=base_id,
+            breaker=None if self.kinds == "steering" else breaker,
+            steering=None if self.kinds == "breaker" else steering,
+            calibration=self.calibration,
+            command=self.command,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOutcome:
+    """What the command made."""
+
+    artifact: TrainingArtifact
+    bundle: Bundle | None
+
+
+def run_training(command: TrainCommand, report: Callable[[str, int, int], None] | None = None) -> TrainOutcome:
+    """Load what the stage works on, run it, and make the bundle if one is wanted.
+
+    Raises:
+        BreakersError: the circuit, pairs or benign samples cannot be used, or the training cannot.
+        ClassifiersError: there is no such scorer.
+        ConfigError: the model cannot be loaded.
+        OSError: a file cannot be written.
+    """
+    circuit = read_circuit_of(command.inputs)
+    scorer = build_scorer(command.scorer)
+    loaded = load_base(str(command.model or model_path()))
+    found = fingerprint_model(loaded.model)
+    if circuit.base.fingerprint != found:
+        raise StageError(
+            f"the circuit was found on {circuit.base.fingerprint[:23]}...; this model is {found[:23]}..."
+        )
+    benign = _benign(command, loaded.model, loaded.tokenizer, circuit.behaviour)
+    inputs = read_inputs(command.inputs, circuit, loaded.tokenizer, benign)
+    base_id = MODEL_ID if command.model is None else loaded.model_id
+    config = command.stage(circuit.behaviour, base_id, circuit.joint_sites())
+    artifact = make_training(loaded.model, loaded.tokenizer, scorer, config, inputs, command.out, report)
+    return TrainOutcome(artifact=artifact, bundle=_bundle(command.bundle, artifact, loaded.model, inputs))
+
+
+def _benign(
+    command: TrainCommand, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, behaviour: str
+) -> tuple[Sample, ...]:
+    if command.benign is not None:
+        return read_benign(command.benign, tokenizer, command.benign_limit)
+    if command.model is not None:
+        raise StageError("no benign samples were named; wanted --benign FILE, for another model than the demo's")
+    demo = DemoModel(model=model, tokenizer=tokenizer, sites=resolve_sites(model))
+    wanted = DemoBundlesConfig(
+        out=command.out, model=model_path(), pairs=1, benign=command.benign_limit, seed=command.inputs.seed
+    )
+    return draw_material(demo, [behaviour], wanted).benign
+
+
+def _bundle(
+    target: BundleTarget | None, artifact: TrainingArtifact, model: PreTrainedModel, inputs: TrainStageInputs
+) -> Bundle | None:
+    if target is None:
+        return None
+    prompts = list(dict.fromkeys(pair.neutral.prompt for pair in inputs.pairs))[:_DOSE_PROMPTS]
+    return make_bundle(model, artifact.draft(name=target.name, licence=target.licence), prompts, target.path)
