@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -30,6 +31,32 @@ from breakers.tracing.patches import PatchSource, TraceCase
 from breakers.training.batches import Sample
 
 
+class Candidates(StrEnum):
+    """Which kinds of components may become members."""
+
+    BOTH = "both"
+    HEADS = "heads"
+    NEURONS = "neurons"
+
+
+_KINDS = {
+    Candidates.BOTH: (Component.HEAD, Component.NEURON),
+    Candidates.HEADS: (Component.HEAD,),
+    Candidates.NEURONS: (Component.NEURON,),
+}
+
+
+def chosen_candidates(name: str) -> Candidates:
+    """Candidates from their name.
+
+    Raises:
+        StageError: there are none of this name.
+    """
+    if name not in list(Candidates):
+        raise StageError(f"candidates are {name!r}; wanted one of {', '.join(Candidates)}")
+    return Candidates(name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefineConfig:
     """What to refine, and how."""
@@ -41,6 +68,9 @@ class RefineConfig:
     out: Path
     """Directory for `refined.json` and the log, made if needed."""
     settings: RefineSettings
+    candidates: Candidates = Candidates.BOTH
+    strongest: int | None = None
+    """Only so many candidates, those with the strongest effects; None for all that were traced."""
     most_heads: int | None = None
     """Heads that may become members, those with the strongest effects; None for all that were traced."""
     most_neurons: int | None = None
@@ -53,10 +83,10 @@ class RefineConfig:
     command: str = "scalpel refine"
 
     def __post_init__(self) -> None:
-        limits = [limit for limit in (self.most_heads, self.most_neurons) if limit is not None]
-        if self.cases < 1 or min(self.held_out, *limits, 0) < 0 or limits == [0, 0]:
-            found = f"cases={self.cases}, held_out={self.held_out}, most heads and neurons {limits}"
-            raise StageError(f"{found}; wanted at least one case and one candidate, and nothing below 0")
+        limits = (self.strongest, self.most_heads, self.most_neurons)
+        if self.cases < 1 or self.held_out < 0 or any(limit is not None and limit < 0 for limit in limits):
+            found = f"cases={self.cases}, held_out={self.held_out}, limits of candidates {limits}"
+            raise StageError(f"{found}; wanted at least one case, and nothing below 0")
 
 
 def refine_trace(
@@ -84,6 +114,7 @@ def refine_trace(
         PairsError: the pairs cannot be read.
         TracingError: the trace cannot be read, nothing can be searched, or the files cannot be written.
     """
+    _make_place(config.out)
     trace = load_trace(config.trace)
     _check_base(trace.circuit, model, config)
     search, held_out = _case_sets(config, trace.circuit, tokenizer)
@@ -119,6 +150,14 @@ class _CaseSet:
 
     def by_case(self) -> dict[TraceCase, PairRecord]:
         return dict(zip(self.cases, self.records, strict=True))
+
+
+def _make_place(out: Path) -> None:
+    """Before anything is measured: a search takes minutes."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StageError(f"{out}: cannot be made: {error.strerror}; wanted a directory for the result") from error
 
 
 def _check_base(circuit: CircuitFile, model: PreTrainedModel, config: RefineConfig) -> None:
@@ -165,13 +204,14 @@ def _ranking(config: RefineConfig, trace: TraceArtifact) -> list[tuple[Site, flo
     known = {site for site, _ in listed}
     rest = [item for grid in trace.effects.grids for item in grid.ranked() if item[0] not in known]
     ranked = [*listed, *sorted(rest, key=lambda item: -item[1])]
-    left = {Component.HEAD: config.most_heads, Component.NEURON: config.most_neurons}
-    chosen: set[Site] = set()
-    for kind, limit in left.items():
-        chosen.update([site for site, _ in ranked if site.component is kind][:limit])
+    limits = {Component.HEAD: config.most_heads, Component.NEURON: config.most_neurons}
+    allowed: set[Site] = set()
+    for kind in _KINDS[config.candidates]:
+        allowed.update([site for site, _ in ranked if site.component is kind][: limits[kind]])
+    chosen = [item for item in ranked if item[0] in allowed][: config.strongest]
     if not chosen:
-        raise StageError(f"{config.trace} has no effects of the components that may be members; wanted some")
-    return [item for item in ranked if item[0] in chosen]
+        raise StageError(f"{config.trace} has no effects of components that may be members; wanted some")
+    return chosen
 
 
 def _origin(config: RefineConfig, circuit: CircuitFile) -> Origin:

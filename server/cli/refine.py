@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.cli.trace import INTERRUPTED
+
 if TYPE_CHECKING:
     from breakers.refinement.artifact import Refinement
     from breakers.refinement.manifest import Estimate
@@ -27,6 +29,10 @@ def refine(
     tolerance: Annotated[
         float, typer.Option(min=0, help="How far below tau a set must be, in units of the measure.")
     ] = 0.0,
+    candidates: Annotated[str, typer.Option(help="What may be a member: both, heads or neurons.")] = "both",
+    strongest: Annotated[
+        int | None, typer.Option(min=1, help="Only the candidates with the strongest effects; all if left out.")
+    ] = None,
     most_heads: Annotated[
         int | None, typer.Option(min=0, help="Heads that may be members, the strongest; all if left out.")
     ] = None,
@@ -53,7 +59,7 @@ def refine(
     """Find the smallest set whose patching brings the measure below tau, and report what speaks for it."""
     from breakers.refinement.evidence import EvidenceConfig
     from breakers.refinement.refine import RefineSettings
-    from breakers.refinement.stage import RefineConfig
+    from breakers.refinement.stage import RefineConfig, chosen_candidates
     from breakers.refinement.threshold import chosen_threshold
     from server.cli.refine_stage import BenignConfig, run_refinement
 
@@ -68,6 +74,8 @@ def refine(
         pairs=pairs,
         out=out,
         settings=settings,
+        candidates=chosen_candidates(candidates),
+        strongest=strongest,
         most_heads=most_heads,
         most_neurons=most_neurons,
         cases=cases,
@@ -76,7 +84,11 @@ def refine(
         command=shlex.join(["scalpel", *sys.argv[1:]]),
     )
     skills = BenignConfig(path=benign, limit=benign_limit, seed=seed)
-    found = run_refinement(config, model, skills, scorer, _show_step)
+    try:
+        found = run_refinement(config, model, skills, scorer, _show_step)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nscalpel: stopped; {out} has no new result\n")
+        raise typer.Exit(INTERRUPTED) from None
     sys.stderr.write("\n")
     _say(found, out)
 

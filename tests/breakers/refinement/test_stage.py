@@ -21,7 +21,7 @@ from breakers.refinement.benign import read_benign
 from breakers.refinement.evidence import EvidenceConfig
 from breakers.refinement.refine import RefineSettings
 from breakers.refinement.search import Outcome
-from breakers.refinement.stage import RefineConfig, refine_trace
+from breakers.refinement.stage import Candidates, RefineConfig, chosen_candidates, refine_trace
 from breakers.refinement.threshold import TauKind, Threshold
 from breakers.scoring import ScoredReply
 from breakers.sites import Component
@@ -152,10 +152,13 @@ def test_candidates_can_be_fewer(place: Workplace, tmp_path: Path) -> None:
     assert (found.search.candidate_heads, found.evidence.held_out) == (3, False)
     best = sorted((part.effect for part in read_circuit(place.trace / CIRCUIT_NAME).components), reverse=True)
     assert {member.effect for member in found.members} <= set(best[:3])
-    with pytest.raises(StageError, match="no effects of the components"):
-        place.refine(most_heads=0)
-    with pytest.raises(StageError, match="one candidate"):
-        place.config(most_heads=0, most_neurons=0)
+    for nothing in ({"most_heads": 0}, {"candidates": Candidates.NEURONS}):
+        with pytest.raises(StageError, match="no effects of components that may be members"):
+            place.refine(**nothing)
+    with pytest.raises(StageError, match=r"candidates are 'tails'; wanted one of both, heads, neurons"):
+        chosen_candidates("tails")
+    with pytest.raises(StageError, match=r"limits of candidates \(None, -1, None\)"):
+        place.config(most_heads=-1)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +184,8 @@ def test_inputs_that_do_not_belong_together_are_refused(place: Workplace, tmp_pa
         refine_trace(place.config(), stranger.model, stranger.tokenizer)
     with pytest.raises(StageError, match="cases=0"):
         place.config(cases=0)
+    with pytest.raises(StageError, match="cannot be made"):
+        place.refine(out=other / "out")
 
 
 def test_benign_samples_are_read(place: Workplace, tmp_path: Path) -> None:
@@ -194,7 +199,7 @@ def test_benign_samples_are_read(place: Workplace, tmp_path: Path) -> None:
         ("", "has no samples"),
         ("{}\n", r"line 1: messages"),
         (json.dumps(line | {"extra": 1}), "extra"),
-        (json.dumps(line | {"reply": ""}), "line 1: the reply '' has no tokens"),
+        (json.dumps(line | {"reply": ""}), r"line 1: reply: .* at least 1"),
     ):
         path.write_text(text)
         with pytest.raises(StageError, match=words):
@@ -214,3 +219,14 @@ def test_the_command(place: Workplace, tmp_path: Path) -> None:
     assert f"{found.search.outcome}, {found.search.sets} sets measured" in done.output
     assert f"{found.size.heads} heads" in done.output
     assert "control activation_norm" in done.output
+
+
+def test_ctrl_c_ends_in_one_sentence(place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("server.cli.refine_stage.run_refinement", interrupted)
+    options = ["--pairs", str(place.pairs), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(build_cli(), ["refine", str(place.trace), *options], catch_exceptions=False)
+    assert done.exit_code == 130
+    assert done.output.strip() == f"scalpel: stopped; {tmp_path / 'out'} has no new result"
