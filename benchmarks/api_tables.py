@@ -1,4 +1,4 @@
-"""The tables of fields in docs/api.md, made from the wire models themselves.
+"""The tables of fields in docs/api.md and docs/recipes.md, made from the models themselves.
 
 A table more is a line in `WIRES`, and its place in the document. A field's meaning is the string under it in the
 code; types, ranges and defaults are those of the model's JSON schema.
@@ -37,6 +37,7 @@ from server.api.usage import PromptTokensDetails, Usage
 from server.api.version import Version
 from server.api.wire import ACCEPTED, NOT_SERVED, ScalpelOptions, StreamOptions, Wire
 from server.generation.report import AppliedReport, Report
+from server.recipes import file as recipes
 
 WIRES: Mapping[str, type[Any]] = {
     "api.chat.request": ChatCompletionRequest,
@@ -95,8 +96,15 @@ WIRES: Mapping[str, type[Any]] = {
     "api.breaker.switch": BreakerSwitch,
     "api.health": Health,
     "api.version": Version,
+    "recipe.file": recipes.Recipe,
+    "recipe.pairs": recipes.PairsSection,
+    "recipe.hub": recipes.HubSection,
+    "recipe.trace": recipes.TraceSection,
+    "recipe.refine": recipes.RefineSection,
+    "recipe.train": recipes.TrainSection,
+    "recipe.gate": recipes.GateSection,
 }
-"""Name of a table -> what a body, or a part of one, has to be."""
+"""Name of a table -> what a body or a file, or a part of one, has to be."""
 
 Schema = Mapping[str, Any]
 
@@ -119,7 +127,7 @@ def api_tables() -> dict[str, Callable[[], list[list[str]]]]:
 def field_rows(wire: type[Any]) -> list[list[str]]:
     """A row per field, header first; of requests those that are required first, those that do nothing last."""
     schema = TypeAdapter(wire).json_schema()
-    sent = issubclass(wire, Wire)
+    sent = issubclass(wire, Wire | recipes.Section)
     names = sorted(schema["properties"], key=partial(_rank, schema=schema)) if sent else schema["properties"]
     meanings = _meanings(wire)
     rows = [
@@ -143,7 +151,8 @@ def _default(name: str, schema: Schema) -> str:
     if name in schema.get("required", []):
         return "required"
     # A default that is made for each request is not in the schema; all of these are empty objects.
-    return f"`{json.dumps(schema['properties'][name].get('default', {}))}`"
+    default = schema["properties"][name].get("default", {})
+    return "all of its own" if isinstance(default, dict) and default else f"`{json.dumps(default)}`"
 
 
 def _type(field: Schema, whole: Schema) -> str:

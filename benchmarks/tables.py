@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/classifiers.md",
     "docs/architectures.md",
     "docs/api.md",
+    "docs/recipes.md",
     "docs/operations.md",
 )
 _TABLE = re.compile(r"(<!-- table: ([a-z_.]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

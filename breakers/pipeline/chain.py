@@ -13,10 +13,12 @@ from pathlib import Path
 from breakers.bundles.bundle import Bundle
 from breakers.bundles.files import CARD_NAME, MANIFEST_NAME, WEIGHTS_NAME
 from breakers.errors import StageError
+from breakers.pairs.files import load_pairs, pairs_sha256
 from breakers.pipeline.hashing import digest_of_file
 from breakers.pipeline.record import RECORD_NAME, StageRecord, changed_files, read_record
 
 BUNDLE_FILES = (MANIFEST_NAME, WEIGHTS_NAME, CARD_NAME)
+PAIRS_SUFFIX = "pairs.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +46,12 @@ def verify_chain(bundle: Bundle, folder: Path, work: Path) -> list[ChainLink]:
     Raises:
         StageError: a file is missing or changed, a stage was made from something else than what is there, or the
             bundle names a hash that no file of the chain has.
+        PairsError: the pairs are not what their format asks for.
     """
     records = _records(work)
     made = {f"{name}/{file}": digest for name, record in records.items() for file, digest in record.outputs.items()}
     links = [link for name, record in records.items() for link in _stage_links(name, record, made)]
-    return [*links, *_bundle_links(bundle, folder, made)]
+    return [*links, *_bundle_links(bundle, folder, made, _contents(work, made))]
 
 
 def _records(work: Path) -> dict[str, StageRecord]:
@@ -76,15 +79,25 @@ def _stage_links(stage: str, record: StageRecord, made: Mapping[str, str]) -> li
     return [ChainLink(made=stage, source=source, sha256=digest) for source, digest in record.inputs.items()]
 
 
-def _bundle_links(bundle: Bundle, folder: Path, made: Mapping[str, str]) -> list[ChainLink]:
+def _contents(work: Path, made: Mapping[str, str]) -> dict[str, str]:
+    """Hash -> the file that it is of: of its bytes, and of pairs also of what they say, in whatever order."""
+    found = {digest: source for source, digest in made.items()}
+    for source in made:
+        if source.endswith(PAIRS_SUFFIX):
+            found.setdefault(pairs_sha256(load_pairs(work / source)), source)
+    return found
+
+
+def _bundle_links(
+    bundle: Bundle, folder: Path, made: Mapping[str, str], contents: Mapping[str, str]
+) -> list[ChainLink]:
     if not bundle.manifest.made_from:
         raise StageError(f"{folder}: its manifest names nothing that it was made from; wanted hashes of its chain")
-    sources = {digest: source for source, digest in made.items()}
     found = []
     for name, digest in bundle.manifest.made_from.items():
-        if digest not in sources:
+        if digest not in contents:
             raise StageError(f"{folder}: was made from {name} {digest}, which no file of the chain has")
-        found.append(ChainLink(made=bundle.name, source=sources[digest], sha256=digest))
+        found.append(ChainLink(made=bundle.name, source=contents[digest], sha256=digest))
     for name in BUNDLE_FILES:
         digest = _digest(folder / name)
         source = next((s for s, d in made.items() if d == digest and s.endswith(f"/{name}")), None)

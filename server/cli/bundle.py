@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +41,9 @@ def verify(
     model: Annotated[
         str | None, typer.Option(help="Base model directory: also verify the fingerprint and the canary.")
     ] = None,
+    chain: Annotated[
+        Path | None, typer.Option(help="Folder of a recipe's stages: also recompute the hashes from pairs to bundle.")
+    ] = None,
 ) -> None:
     """Verify hashes, shapes and values; with --model also that it fits that model and acts as declared."""
     from breakers.bundles import open_bundle
@@ -51,6 +55,15 @@ def verify(
 
         cosine = verify_on_model(bundle, model)
         typer.echo(f"{bundle.name}: fits {model}; canary cosine {cosine:.4f}")
+    if chain is not None:
+        from breakers.errors import StageError
+        from breakers.pipeline.chain import verify_chain
+
+        if not Path(reference).is_dir():
+            raise StageError(f"{reference} is no directory; wanted one, to compare its files with those of {chain}")
+        for link in verify_chain(bundle, Path(reference), chain):
+            typer.echo(f"{link.made} <- {link.source} {link.sha256}")
+        typer.echo(f"{bundle.name}: the chain in {chain} holds")
 
 
 def describe(bundle: Bundle) -> str:

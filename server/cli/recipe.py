@@ -51,7 +51,7 @@ def run(
     for outcome in done:
         typer.echo(f"{outcome.stage}: {'made' if outcome.ran else 'was there'}, {outcome.folder}")
     if out is not None:
-        copy_bundle(done[-1].folder, out)
+        copy_bundle(done[-1].folder / read.name, out)
         typer.echo(f"bundle: {out}")
 
 

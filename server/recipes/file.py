@@ -16,21 +16,26 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a recipe."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class HubSection(_Section):
+class HubSection(Section):
     """A data set on the Hugging Face Hub."""
 
     name: str
     """`owner/name`."""
     config: str | None = None
+    """Null for the one that the reader expects."""
     split: str | None = None
+    """Null for the one that the reader expects."""
     revision: str | None = None
+    """A commit, branch or tag."""
 
 
-class PairsSection(_Section):
+class PairsSection(Section):
     """Stage `pairs`: prompts, and a harmful and a neutral completion of each."""
 
     source: str = DEMO
@@ -38,18 +43,23 @@ class PairsSection(_Section):
     path: str | None = None
     """The published file of a public set; beside the recipe unless absolute. `$SCALPEL_DATA` may stand in it."""
     hub: HubSection | None = None
+    """Where a public set is on the Hub, instead of `path`."""
     sample: bool | None = None
     """Whether the model itself replies; null: only where the source has prompts alone."""
     instruction: str | None = None
     """Put before prompts that are beginnings of sentences."""
     count: Count = 800
+    """Pairs that are wanted."""
     samples: Annotated[int, Field(ge=2)] = 16
     """Most replies to a prompt."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the sampled replies."""
     max_new_tokens: Count = 64
+    """Of a sampled reply."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the prompts that validate."""
     seed: int = 0
+    """Of what is drawn and sampled."""
 
     @model_validator(mode="after")
     def _one_place(self) -> PairsSection:
@@ -58,91 +68,137 @@ class PairsSection(_Section):
         return self
 
 
-class TraceSection(_Section):
+class TraceSection(Section):
     """Stage `trace`: which heads and neurons cause the behaviour."""
 
     source: Literal["contrast", "completion", "mean"] = "contrast"
+    """What is patched in: see [tracing.md](tracing.md)."""
     positions: Literal["generation", "all"] = "generation"
+    """Which tokens are patched."""
     measure: Literal["lead", "harm"] = "lead"
+    """Teacher-forced, or H of generated text."""
     method: Literal["exact", "attribution", "screen"] = "screen"
+    """Exact patching of all, estimates of all, or estimates with the best verified."""
     components: Literal["both", "head", "neuron"] = "both"
+    """What is traced."""
     limit: Count = 64
     """Most pairs."""
     top_heads: Count = 10
+    """Best heads to find; all heads that may become members."""
     top_neurons: Count = 60
+    """The same of neurons."""
     noise_components: Annotated[int, Field(ge=0)] = 16
+    """Components of each kind drawn for the noise floor."""
     batch_tokens: Count = 4096
+    """Most tokens in a forward pass."""
     images: bool = True
+    """Whether PNGs are drawn beside the page."""
     seed: int = 0
+    """Of the pairs' draw and order, and of the noise floor."""
 
 
-class RefineSection(_Section):
+class RefineSection(Section):
     """Stage `refine`: the smallest set of them that the behaviour needs."""
 
     tau: float = 0.8
+    """What the measure is to be brought below, by `tau_kind`."""
     tau_kind: Literal["share_of_effect", "share_of_clean", "absolute"] = "share_of_effect"
+    """What `tau` is."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
+    """How far below tau a set must be, in units of the measure."""
     candidates: Literal["both", "heads", "neurons"] = "both"
+    """What may be a member."""
     strongest: Count | None = None
     """Only the candidates with the strongest effects; null for all that were traced."""
     cases: Count = 64
+    """Most pairs that the search measures on."""
     held_out: Annotated[int, Field(ge=0)] = 64
+    """Most validation pairs for the evidence."""
     max_sets: Count | None = None
+    """Most sets that the search measures; null for as many as it takes."""
     draws: Count = 20
     """Random sets of each control."""
     subsets: Count = 10
     """Random subsets for completeness."""
     benign_limit: Annotated[int, Field(ge=2)] = 256
+    """Most benign samples, for ablations."""
     batch_tokens: Count = 4096
+    """Most tokens in a forward pass."""
     seed: int = 0
+    """Of controls, subsets and resamples."""
 
 
-class TrainSection(_Section):
+class TrainSection(Section):
     """Stage `train`: breakers and steering vectors at the circuit's sites, the better of them kept."""
 
     kinds: Literal["both", "breaker", "steering"] = "both"
+    """What is trained; of both, the better is kept."""
     rank: Count = 4
+    """Of a breaker's parts."""
     steps: Count = 400
+    """Most steps of the breaker's training."""
     steering_steps: Count = 200
+    """Most steps of the steering vectors' training."""
     norm_limit: Annotated[float, Field(gt=0)] = 1.0
+    """Longest steering vector, in mean activation norms of its site."""
     batch: Count = 24
+    """Pairs, and benign samples, in a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    """Of the breaker."""
     steering_learning_rate: Annotated[float, Field(gt=0)] = 3e-2
+    """Of the steering vectors."""
     preserve_coef: Annotated[float, Field(ge=0)] = 20.0
+    """lambda_2, against lambda_1 = 1."""
     neutral_coef: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of KL on neutral replies within L_preserve."""
     harm_reduction: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Share of the harm that must go when delta is calibrated."""
     preserve_bound: Annotated[float, Field(gt=0)] = 0.1
+    """Most change of benign samples then, nats a token."""
     train_pairs: Count = 2000
+    """Most pairs to train on."""
     validation_pairs: Count = 256
+    """Most pairs to validate on."""
     prompts: Count = 64
     """Most validation prompts to generate replies to."""
     benign_limit: Annotated[int, Field(ge=4)] = 1200
+    """Most benign samples."""
     longest: Annotated[int, Field(ge=2)] | None = None
     """Most tokens of a pair."""
     seed: int = 0
+    """Of everything random."""
 
 
-class GateSection(_Section):
+class GateSection(Section):
     """Stage `gate`: how strongly the bundle acts at each harm potential."""
 
     classifier: str = "lexical"
+    """What reads harm potentials."""
     classifier_path: str | None = None
     """A fitted classifier's directory; beside the recipe unless absolute; null for the shipped one."""
     prompts: Count = 100
     """Calibration prompts: of each kind of the demo corpus, or else of provoking and of benign ones."""
     max_new_tokens: Count = 48
+    """Of a calibration reply."""
     alpha_base: Annotated[float, Field(gt=0)] = 1.0
+    """Full strength."""
     harm_coef: Annotated[float, Field(ge=0)] = 1.0
+    """Cost of one harmful reply."""
     change_coef: Annotated[float, Field(ge=0)] = 0.5
+    """Cost of one nat a token of change."""
     cost_tolerance: Annotated[float, Field(ge=0)] = 0.002
+    """Costs closer than this are the same; the stronger gate wins."""
     false_positive_budget: Annotated[float, Field(ge=0, le=1)] = 0.005
+    """Share of benign prompts that may be touched."""
     seed: int = 0
+    """Of the calibration prompts."""
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """The whole file."""
 
     format: Literal[1]
+    """Of this file."""
     name: Name
     """Of the bundle."""
     behaviour: str
@@ -156,10 +212,15 @@ class Recipe(_Section):
     benign: str | None = None
     """Benign samples as JSON Lines (`messages` and `reply`); needed for every model but `demo`."""
     pairs: PairsSection = PairsSection()
+    """Where pairs come from."""
     trace: TraceSection = TraceSection()
+    """How the circuit is found."""
     refine: RefineSection = RefineSection()
+    """How small it gets."""
     train: TrainSection = TrainSection()
+    """What is trained at its sites."""
     gate: GateSection = GateSection()
+    """How the strength follows the harm potential."""
 
     @model_validator(mode="after")
     def _benign_where_needed(self) -> Recipe:

@@ -14,7 +14,7 @@ def copy_bundle(folder: Path, out: Path) -> Bundle:
     """Copy the files of a bundle, byte for byte, and load the copy.
 
     Args:
-        folder: artifact of stage `bundle`.
+        folder: within the artifact of stage `bundle`.
         out: the bundle's directory, made if needed.
 
     Raises:

@@ -107,8 +107,8 @@ def recipe_stages(run: RecipeRun) -> list[Stage]:
         ),
         Stage(
             name="bundle",
-            config={},
-            make=_bundle,
+            config={"name": recipe.name},
+            make=partial(_bundle, run),
             inputs=draft | {"table": "gate/table.safetensors", "gate": "gate/gate.json"},
         ),
     ]
@@ -271,5 +271,7 @@ def _gate(run: RecipeRun, stage: StageRun) -> None:
     fit_and_keep(config, stage.out, lambda done, of: stage.report("tabulate", done, of))
 
 
-def _bundle(stage: StageRun) -> None:
-    put_into_bundle(stage.inputs["bundle.json"].parent, stage.inputs["table"], stage.inputs["gate"], stage.out)
+def _bundle(run: RecipeRun, stage: StageRun) -> None:
+    # A folder of its own: a bundle's directory holds nothing else.
+    out = stage.out / run.recipe.name
+    put_into_bundle(stage.inputs["bundle.json"].parent, stage.inputs["table"], stage.inputs["gate"], out)
