@@ -244,8 +244,9 @@ class _Run:
 def _products(
     gradient: Float[Tensor, "case pos width"], change: Float[Tensor, "case pos width"]
 ) -> Float[Tensor, "case width"]:
-    """m(z) - m(z') to first order, of each channel."""
-    return -torch.einsum("bpw,bpw->bw", gradient, change)
+    """m(z) - m(z') to first order, of each channel; summed in fp32 at least."""
+    precise = torch.promote_types(gradient.dtype, torch.float32)
+    return -torch.einsum("bpw,bpw->bw", gradient.to(precise), change.to(precise))
 
 
 def traced_points(sites: ModelSites) -> list[HookPoint]:

@@ -104,6 +104,9 @@ def test_the_effect_on_harm_of_generated_text(home: Path, tmp_path: Path) -> Non
         (["--measure", "harm", "--scorer", "oracle"], "'oracle' is not known"),
         (["--behaviour", "boredom"], "no pairs of boredom (train); it has toxicity (test), toxicity (train)"),
         (["--split", "validation"], "no pairs of toxicity (validation)"),
+        (["--device", "abacus"], "--device is 'abacus'; wanted one of auto, cpu, cuda"),
+        (["--dtype", "int8"], "--dtype is 'int8'; wanted one of float32"),
+        (["--longest", "5"], "with too long"),
         (["--model", "/nowhere"], "/nowhere is not a model directory"),
         (["--pairs", "/nowhere.jsonl"], "/nowhere.jsonl: cannot be read"),
     ],
@@ -148,6 +151,14 @@ def test_a_file_without_pairs_is_one_sentence(
     (tmp_path / "pairs.jsonl").write_text(text)
     assert scalpel(*options(home, tmp_path / "out"), "--pairs", tmp_path / "pairs.jsonl") == 2
     assert re.fullmatch(r"scalpel: \S+pairs\.jsonl.*\n", capsys.readouterr().err)
+
+
+def test_pairs_that_are_left_out_are_said(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pairs(tmp_path / "pairs.jsonl", [*(record(f"say {n}") for n in "abc"), record("say d", contrast=None)])
+    more = ["--pairs", tmp_path / "pairs.jsonl", "--method", "attribution", "--dtype", "bfloat16"]
+    assert scalpel(*options(home, tmp_path / "out"), *more) == 0
+    assert "note: 1 of 4 pairs are left out: 1 with no contrast prompt" in capsys.readouterr().err
+    assert load_trace(tmp_path / "out").circuit.pairs.cases == 3
 
 
 def test_ctrl_c_leaves_the_trace_that_was_there(
