@@ -31,6 +31,10 @@ from breakers.tracing.patches import PatchSource, TraceCase
 from breakers.training.batches import Sample
 
 
+MOST_CANDIDATES = 16384
+"""As many as a trace lists, and as interventions a bundle may hold; a set that large is no circuit."""
+
+
 class Candidates(StrEnum):
     """Which kinds of components may become members."""
 
@@ -70,7 +74,8 @@ class RefineConfig:
     settings: RefineSettings
     candidates: Candidates = Candidates.BOTH
     strongest: int | None = None
-    """Only so many candidates, those with the strongest effects; None for all that were traced."""
+    """Only so many candidates, those with the strongest effects; None for all that were traced, up to
+    `MOST_CANDIDATES`."""
     most_heads: int | None = None
     """Heads that may become members, those with the strongest effects; None for all that were traced."""
     most_neurons: int | None = None
@@ -208,7 +213,9 @@ def _ranking(config: RefineConfig, trace: TraceArtifact) -> list[tuple[Site, flo
     allowed: set[Site] = set()
     for kind in _KINDS[config.candidates]:
         allowed.update([site for site, _ in ranked if site.component is kind][: limits[kind]])
-    chosen = [item for item in ranked if item[0] in allowed][: config.strongest]
+    chosen = [item for item in ranked if item[0] in allowed]
+    limit = MOST_CANDIDATES if config.strongest is None else min(config.strongest, MOST_CANDIDATES)
+    chosen = chosen[:limit]
     if not chosen:
         raise StageError(f"{config.trace} has no effects of components that may be members; wanted some")
     return chosen
