@@ -30,7 +30,6 @@ from breakers.tracing.circuit_file import CIRCUIT_NAME, CircuitFile
 from breakers.tracing.patches import PatchSource, TraceCase
 from breakers.training.batches import Sample
 
-
 MOST_CANDIDATES = 16384
 """As many as a trace lists, and as interventions a bundle may hold; a set that large is no circuit."""
 
