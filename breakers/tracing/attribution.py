@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from breakers.architectures import ModelSites
 from breakers.errors import TracingError
 from breakers.sites import Boundary, Component, HookPoint
-from breakers.tracing.activations import Activations, capture, check_finite, head_rows
+from breakers.tracing.activations import Activations, capture, check_finite, head_rows, on_device_of
 from breakers.tracing.effects_file import EffectGrid, EffectsTable, grid_shape
 from breakers.tracing.patches import PatchSource, TraceCase
 from breakers.tracing.sources import PAD, Side, Sources, real_positions, runs
@@ -121,10 +121,11 @@ def attribute(
         raise TracingError("there are no cases; wanted at least one")
     chosen = config or AttributionConfig()
     layers, width = grid_shape(sites, Component.NEURON)
+    # Made before the context of the model's device: results are the CPU's.
     heads = torch.zeros(len(cases), layers, sites.heads)
     neurons = torch.zeros(len(cases), layers, width)
     passes, done = 0.0, 0
-    with frozen(model):
+    with on_device_of(model), frozen(model):
         for places in batched(cases, sources.config.batch_tokens):
             chunk = [cases[place] for place in places]
             for side in Side:
@@ -243,8 +244,9 @@ class _Run:
 def _products(
     gradient: Float[Tensor, "case pos width"], change: Float[Tensor, "case pos width"]
 ) -> Float[Tensor, "case width"]:
-    """m(z) - m(z') to first order, of each channel."""
-    return -torch.einsum("bpw,bpw->bw", gradient, change)
+    """m(z) - m(z') to first order, of each channel; summed in fp32 at least."""
+    precise = torch.promote_types(gradient.dtype, torch.float32)
+    return -torch.einsum("bpw,bpw->bw", gradient.to(precise), change.to(precise))
 
 
 def traced_points(sites: ModelSites) -> list[HookPoint]:
@@ -319,7 +321,7 @@ def _add(
     rows = products.float().cpu()
     if point.boundary is Boundary.ATTENTION_OUT_INPUT:
         rows = rows.reshape(len(rows), into.shape[2], -1).sum(2)
-    into[torch.tensor(places), point.layer, : rows.shape[1]] += rows
+    into[torch.tensor(places, device="cpu"), point.layer, : rows.shape[1]] += rows
 
 
 def _grid(

@@ -148,32 +148,6 @@ class CostManifest(_Model):
     """Exact patching."""
 
 
-class RefinedManifest(_Model):
-    """The minimal set that refinement found, and how good a circuit it is."""
-
-    members: list[SiteManifest] = Field(min_length=1, max_length=16384)
-    tau: Finite
-    """Mean measure that the set had to stay below."""
-    measured: Finite
-    """Mean measure with the set patched."""
-    faithfulness: Finite
-    completeness: Finite
-    minimality: Finite
-    head_share: Finite = Field(ge=0, le=1)
-    """Heads of the set over all heads."""
-    neuron_share: Finite = Field(ge=0, le=1)
-    figures: dict[Label, Finite] = Field(default_factory=dict, max_length=256)
-    """Controls and whatever else was measured, by name."""
-    made_from: dict[Label, Sha256] = Field(default_factory=dict, max_length=64)
-    """Hashes of the files that hold the search's log and ablations."""
-    command: Paragraphs
-
-    @model_validator(mode="after")
-    def _each_member_once(self) -> RefinedManifest:
-        _check_distinct([member.site() for member in self.members], "members")
-        return self
-
-
 class CircuitFile(_Model):
     """Everything in `circuit.json`."""
 
@@ -197,8 +171,6 @@ class CircuitFile(_Model):
     """The exact command that made it."""
     effects_sha256: Sha256
     """Of `effects.safetensors`."""
-    refined: RefinedManifest | None = None
-    """None before refinement."""
 
     @model_validator(mode="after")
     def _ranked(self) -> CircuitFile:

@@ -133,8 +133,7 @@ def top_recall(
 
 def _mean_ranks(values: Float[Tensor, " site"]) -> Float[Tensor, " site"]:
     """Ranks from 0; equal values share the mean of theirs."""
-    # torch declares no types for it.
-    found = values.unique(sorted=True, return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
-    group, count = found[1], found[2]
-    ranks: Tensor = (count.cumsum(0) - 1 - (count - 1) / 2).double()[group]
-    return ranks
+    _, group, count = torch.unique(values, sorted=True, return_inverse=True, return_counts=True)
+    last = count.cumsum(0) - 1
+    shared: Tensor = (last - (count - 1) / 2).double()
+    return shared[group]

@@ -22,9 +22,14 @@ def trace(
     pairs: Annotated[Path, typer.Option(help="Pairs as JSON Lines, from `scalpel pairs build`.")],
     out: Annotated[Path, typer.Option(help="Directory of the trace: circuit.json, effects and figures.")],
     model: Annotated[Path | None, typer.Option(help="Model directory; the demo model if left out.")] = None,
+    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda or auto.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="What it is loaded as.")] = "float32",
     behaviour: Annotated[str | None, typer.Option(help="Of the pairs; needed if the file has several.")] = None,
     split: Annotated[str, typer.Option(help="Of the pairs: train, validation, test or all.")] = "train",
     limit: Annotated[int, typer.Option(min=1, help="Most pairs, drawn by seed.")] = 64,
+    longest: Annotated[
+        int | None, typer.Option(min=2, help="Pairs of more tokens are left out; the model's positions by default.")
+    ] = None,
     source: Annotated[str, typer.Option(help="What is patched in: contrast, completion or mean.")] = "contrast",
     positions: Annotated[str, typer.Option(help="Which tokens are patched: generation or all.")] = "generation",
     measure: Annotated[str, typer.Option(help="lead (teacher-forced) or harm (H of generated text).")] = "lead",
@@ -52,36 +57,39 @@ def trace(
     seed: Annotated[int, typer.Option(help="Of the pairs' draw and order, and of the noise floor.")] = 0,
 ) -> None:
     """Find the heads and neurons whose activations cause a behaviour."""
-    from server.cli.trace_stage import TraceRequest, trace_files
-
-    request = TraceRequest(
-        pairs=pairs,
-        out=out,
-        model=model,
-        behaviour=behaviour,
-        split=split,
-        limit=limit,
-        source=source,
-        positions=positions,
-        measure=measure,
-        scorer=scorer,
-        max_new_tokens=max_new_tokens,
-        method=method,
-        components=components,
-        top_heads=top,
-        top_neurons=top_neurons,
-        head_path=head_path,
-        neuron_path=neuron_path,
-        steps=steps,
-        settle=settle,
-        noise_components=noise_components,
-        batch_tokens=batch_tokens,
-        images=images,
-        seed=seed,
-        command=shlex.join(["scalpel", *sys.argv[1:]]),
-    )
     try:
-        artifact = trace_files(request, _show_progress)
+        from server.cli.trace_stage import TraceRequest, trace_files
+
+        request = TraceRequest(
+            pairs=pairs,
+            out=out,
+            model=model,
+            device=device,
+            dtype=dtype,
+            behaviour=behaviour,
+            split=split,
+            limit=limit,
+            longest=longest,
+            source=source,
+            positions=positions,
+            measure=measure,
+            scorer=scorer,
+            max_new_tokens=max_new_tokens,
+            method=method,
+            components=components,
+            top_heads=top,
+            top_neurons=top_neurons,
+            head_path=head_path,
+            neuron_path=neuron_path,
+            steps=steps,
+            settle=settle,
+            noise_components=noise_components,
+            batch_tokens=batch_tokens,
+            images=images,
+            seed=seed,
+            command=shlex.join(["scalpel", *sys.argv[1:]]),
+        )
+        artifact = trace_files(request, _show_progress, _show_note)
     except KeyboardInterrupt:
         sys.stderr.write(f"\nscalpel: stopped; {out} is as it was\n")
         raise typer.Exit(INTERRUPTED) from None
@@ -107,3 +115,7 @@ def _show_progress(what: str, done: int, of: int) -> None:
     begin, end = ("\r\x1b[K", "\n" if done == of else "") if sys.stderr.isatty() else ("", "\n")
     sys.stderr.write(f"{begin}{what}: {done}/{of}{end}")
     sys.stderr.flush()
+
+
+def _show_note(note: str) -> None:
+    sys.stderr.write(f"note: {note}\n")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
+
 from breakers.demo import model_path
+from breakers.demo.make_bundles import MODEL_ID as DEMO_ID
 from breakers.errors import TracingError
 from breakers.pairs.files import load_pairs, pairs_sha256
 from breakers.pairs.record import PairRecord, as_dicts
@@ -26,12 +29,19 @@ from breakers.tracing.screening import ScreeningConfig
 from breakers.tracing.stage import Progress, TraceConfig, TraceSubject, run_trace
 from classifiers.scorers import build_scorer
 from server.base_model import load_base
+from server.engines.embedded.config import DEVICES, DTYPES, LoadedModel, resolve_device
+from server.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ALL = "all"
 """Instead of a split."""
+_KINDS = {
+    "head": (Component.HEAD,),
+    "neuron": (Component.NEURON,),
+    "both": (Component.HEAD, Component.NEURON),
+}
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
@@ -43,11 +53,15 @@ class TraceRequest:
     out: Path
     model: Path | None = None
     """None for the demo model."""
+    device: str = "cpu"
+    dtype: str = "float32"
     behaviour: str | None = None
     """None for the only one in the file."""
     split: str = "train"
     """Or `all`."""
     limit: int = 64
+    longest: int | None = None
+    """Most tokens of a prompt and its longer completion; None for as many as the model has positions."""
     source: str = "contrast"
     positions: str = "generation"
     measure: str = "lead"
@@ -68,32 +82,40 @@ class TraceRequest:
     command: str = "scalpel trace"
 
 
-def trace_files(request: TraceRequest, progress: Progress | None = None) -> TraceArtifact:
+def trace_files(
+    request: TraceRequest, progress: Progress | None = None, note: Callable[[str], None] | None = None
+) -> TraceArtifact:
     """Trace a behaviour of a model on a file of pairs, and write the artifact.
 
     Args:
         request: what to trace and how.
         progress: told as cases are done.
+        note: told of pairs that are left out, and why.
 
     Raises:
         PairsError: the file has no pairs that can be used.
         TracingError: a choice that does not exist, or what `run_trace` refuses.
-        ConfigError: the model cannot be loaded.
+        ConfigError: the model cannot be loaded, or not there.
         UnknownMemberError: no scorer has this name.
     """
     config = trace_config(request)
     every = load_pairs(request.pairs)
     records = chosen_records(every, request)
-    loaded = load_base(str(request.model or model_path()))
-    needs_contrast = config.patch.source is PatchSource.CONTRAST
-    converted = to_cases(records, loaded.tokenizer, ConversionConfig(need_contrast=needs_contrast))
+    loaded = _loaded(request)
+    conversion = ConversionConfig(
+        longest=request.longest or _positions(loaded), need_contrast=config.patch.source is PatchSource.CONTRAST
+    )
+    converted = to_cases(records, loaded.tokenizer, conversion)
+    if converted.dropped and note is not None:
+        reasons = ", ".join(f"{number} with {reason}" for reason, number in converted.dropped.items())
+        note(f"{len(records) - len(converted.cases)} of {len(records)} pairs are left out: {reasons}")
     cases = _drawn(converted, request)
     behaviour = converted.records[0].behaviour
     harm = config.measure is MeasureKind.HARM
     encoder = ConversationEncoder(loaded.tokenizer)
     subject = TraceSubject(
         model=loaded.model,
-        model_id=loaded.model_id,
+        model_id=loaded.model_id if request.model else DEMO_ID,
         cases=[case for _, case in cases],
         behaviour=behaviour,
         pairs_sha256=pairs_sha256(every),
@@ -112,9 +134,9 @@ def trace_config(request: TraceRequest) -> TraceConfig:
     Raises:
         TracingError: one of them is not among the choices, or they do not go together.
     """
-    both = request.components == "both"
-    kinds = tuple(Component) if both else (_choice(Component, request.components, "components", "both"),)
-    kinds = tuple(kind for kind in kinds if kind is not Component.RESID)
+    kinds = _KINDS.get(request.components)
+    if kinds is None:
+        raise TracingError(f"--components is {request.components!r}; wanted one of {', '.join(_KINDS)}")
     top = ScreeningConfig(
         top_heads=request.top_heads if Component.HEAD in kinds else 0,
         top_neurons=request.top_neurons if Component.NEURON in kinds else 0,
@@ -160,6 +182,22 @@ def chosen_records(records: Sequence[PairRecord], request: TraceRequest) -> list
     return chosen
 
 
+def _loaded(request: TraceRequest) -> LoadedModel:
+    for name, found, known in (("device", request.device, DEVICES), ("dtype", request.dtype, DTYPES)):
+        if found not in known:
+            raise ConfigError(f"--{name} is {found!r}; wanted one of {', '.join(known)}")
+    loaded = load_base(str(request.model or model_path()), request.dtype)
+    device = resolve_device(request.device, cuda_available=torch.cuda.is_available())
+    loaded.model.to(device=torch.device(device))
+    return loaded
+
+
+def _positions(loaded: LoadedModel) -> int | None:
+    """Most tokens that the model can read; None where its configuration does not say."""
+    found = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+    return found if isinstance(found, int) else None
+
+
 def _drawn(converted: ConversionResult, request: TraceRequest) -> list[tuple[PairRecord, TraceCase]]:
     """At most as many as asked for, in the order of the file."""
     every = list(zip(converted.records, converted.cases, strict=True))
@@ -187,9 +225,9 @@ def _judge(
     return Judge(scorer=build_scorer(request.scorer), behaviour=behaviour, decode=decode, messages=messages)
 
 
-def _choice(choices: type[_Choice], value: str, option: str, *more: str) -> _Choice:
+def _choice(choices: type[_Choice], value: str, option: str) -> _Choice:
     try:
         return choices(value)
     except ValueError:
-        known = ", ".join([*(choice.value for choice in choices if choice is not Component.RESID), *more])
+        known = ", ".join(choices)
         raise TracingError(f"--{option} is {value!r}; wanted one of {known}") from None

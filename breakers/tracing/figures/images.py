@@ -8,10 +8,12 @@ from typing import Any
 from breakers.errors import TracingError
 from breakers.tracing.circuit_file import CircuitFile
 from breakers.tracing.effects_file import EffectGrid
-from breakers.tracing.figures.scale import PLOTTED_NEURONS, largest, limit_of
+from breakers.tracing.figures.scale import PLOTTED_NEURONS, cell_text, largest, limit_of
 
 _COLOURS = "RdBu_r"
 """Red for harm lowered, blue for harm raised: told apart with any colour vision."""
+_CAUSES, _WORKS_AGAINST = "#b2182b", "#2166ac"
+"""The ends of those colours."""
 _LABELLED_HEADS = 16
 """More heads than this leave no room for figures in the cells."""
 
@@ -50,10 +52,13 @@ def neuron_plot_png(circuit: CircuitFile, grid: EffectGrid) -> bytes:
     layer, index = places[:, 0], places[:, 1]
     effects, exact = grid.mean[layer, index], grid.exact[layer, index]
     x = layer + (index + 0.5) / width
-    for chosen, face, name in ((exact, "#b2182b", "exact"), (~exact, "none", "estimated")):
+    for chosen, name in ((~exact, "estimated"), (exact, "exact")):
         if bool(chosen.any()):
-            axes.scatter(x[chosen].numpy(), effects[chosen].numpy(), s=14, c=face, edgecolors="#b2182b", label=name)
-            axes.legend(loc="upper right")
+            edges = [_CAUSES if effect > 0 else _WORKS_AGAINST for effect in effects[chosen].tolist()]
+            faces = edges if name == "exact" else "none"
+            axes.scatter(x[chosen].numpy(), effects[chosen].numpy(), s=14, c=faces, edgecolors=edges, label=name)
+    # Outside: the best neurons are at the top, anywhere.
+    figure.legend(loc="outside upper right")
     axes.axhline(0, color="#777777", linewidth=0.8)
     shown = f"{len(places)} of {int(grid.measured.sum())}"
     axes.set(
@@ -77,7 +82,7 @@ def _label_cell(axes: Any, grid: EffectGrid, layer: int, head: int, limit: float
     if not bool(grid.measured[layer, head]):
         return
     effect = float(grid.mean[layer, head])
-    text = f"{effect:+.2g}" + ("" if bool(grid.exact[layer, head]) else " ·")
+    text = cell_text(effect, limit) + ("" if bool(grid.exact[layer, head]) else " ·")
     colour = "white" if abs(effect) > 0.6 * limit else "black"
     axes.text(head, layer, text, ha="center", va="center", fontsize=7, color=colour)
 

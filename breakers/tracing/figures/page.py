@@ -11,7 +11,7 @@ from importlib import resources
 from breakers.tracing.circuit_file import CircuitFile, ComponentManifest
 from breakers.tracing.effects_file import EffectGrid, EffectsTable, index_of
 from breakers.tracing.figures.images import effect_label
-from breakers.tracing.figures.scale import PLOTTED_NEURONS, STEPS, largest, limit_of, shade
+from breakers.tracing.figures.scale import PLOTTED_NEURONS, STEPS, cell_text, largest, limit_of, shade
 
 _CELL_WIDTH, _CELL_HEIGHT = 46.0, 30.0
 _SMALL_CELL = 14.0
@@ -117,7 +117,7 @@ def _heat_map(circuit: CircuitFile, grid: EffectGrid) -> Plot:
                 x=head * width,
                 y=layer * height,
                 shade=shade(effect, limit),
-                text=f"{effect:+.2g}" if labelled else "",
+                text=cell_text(effect, limit) if labelled else "",
                 tip=_tip(circuit, grid, layer, head),
                 exact=bool(grid.exact[layer, head]),
             )

@@ -21,6 +21,11 @@ def limit_of(grid: EffectGrid) -> float:
     return largest if largest > 0 else 1.0
 
 
+def cell_text(effect: float, limit: float) -> str:
+    """An effect with three digits of the largest one, so that cells can be compared."""
+    return f"{effect:+.{max(0, 2 - math.floor(math.log10(limit)))}f}"
+
+
 def shade(effect: float, limit: float) -> str:
     """`z` for 0, else `p1` to `p5` for harm lowered by a patch and `n1` to `n5` for harm raised."""
     if effect == 0:

@@ -14,11 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from traces import HASH, made_up_effects, made_up_trace
 
-from breakers.bundles.manifest import SiteManifest
 from breakers.errors import TracingError
 from breakers.sites import Component, Site
-from breakers.tracing.artifact import TraceArtifact, load_trace, save_trace
-from breakers.tracing.circuit_file import CIRCUIT_NAME, RefinedManifest, circuit_bytes
+from breakers.tracing.artifact import load_trace, save_trace
+from breakers.tracing.circuit_file import CIRCUIT_NAME, circuit_bytes
 from breakers.tracing.effects import ComponentEffects, head_site, neuron_site
 from breakers.tracing.effects_file import EFFECTS_NAME, EffectGrid, EffectsTable, table_of
 
@@ -44,32 +43,6 @@ def test_the_same_trace_is_the_same_bytes(tmp_path: Path) -> None:
         save_trace(made_up_trace(), tmp_path / name)
     for file in (CIRCUIT_NAME, EFFECTS_NAME):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-
-
-def test_a_refined_circuit_has_its_place(tmp_path: Path) -> None:
-    trace = made_up_trace()
-    refined = RefinedManifest(
-        members=[SiteManifest.of(head_site(1, 1)), SiteManifest.of(neuron_site(0, 3))],
-        tau=0.1,
-        measured=0.05,
-        faithfulness=0.97,
-        completeness=0.9,
-        minimality=0.2,
-        head_share=1 / 6,
-        neuron_share=1 / 8,
-        figures={"random sets": 0.9},
-        made_from={"log": HASH},
-        command="scalpel refine",
-    )
-    circuit = trace.circuit.model_copy(update={"refined": refined})
-    save_trace(TraceArtifact(circuit=circuit, effects=trace.effects), tmp_path)
-    assert load_trace(tmp_path).circuit.refined == refined
-    twice = refined.model_copy(update={"members": [refined.members[0]] * 2})
-    with pytest.raises(TracingError, match="members holds layer 1 head 1 twice"):
-        save_trace(
-            TraceArtifact(circuit=trace.circuit.model_copy(update={"refined": twice}), effects=trace.effects),
-            tmp_path,
-        )
 
 
 def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:

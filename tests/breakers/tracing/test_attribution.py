@@ -188,8 +188,8 @@ def test_integrated_estimates_of_a_hook_point_sum_to_its_joint_effect(model_type
             patch = whole if heads else tuple(neuron_site(0, n) for n in range(sites.mlp_widths[0]))
             exact = exact_effects(model, sites, sources, cases, patch)
             errors.append(max(abs(a - b) for a, b in zip(sums.tolist(), exact, strict=True)))
-    assert max(errors[2:]) < 2e-2
-    assert max(errors[2:]) < max(errors[:2])
+    # With one step far off, with eight nearly there.
+    assert max(errors[2:]) < max(errors[:2]) / 10
 
 
 @pytest.mark.parametrize("path", AttributionPath)

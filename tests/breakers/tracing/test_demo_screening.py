@@ -9,7 +9,7 @@ from breakers.demo import model_path
 from breakers.demo.corpus import generate
 from breakers.demo.make_bundles import load_demo_model
 from breakers.sites import Component
-from breakers.tracing.attribution import attribute
+from breakers.tracing.attribution import AttributionConfig, AttributionPath, attribute
 from breakers.tracing.lead import LeadMeasure
 from breakers.tracing.patches import PatchConfig, TraceCase
 from breakers.tracing.patching import exact_effects
@@ -48,7 +48,8 @@ def test_screening_finds_most_of_the_top_heads_of_the_demo_model() -> None:
 
     sites = resolve_sites(base.model)
     config = PatchConfig()
-    estimated = attribute(base.model, sites, Sources(base.model, sites, config), cases).table()
+    sources = Sources(base.model, sites, config)
+    estimated = attribute(base.model, sites, sources, cases).table()
     heads = all_components(sites, (Component.HEAD,))
     exact = exact_effects(LeadMeasure(base.model, sites, config), cases, heads)
     estimates = estimated.heads.mean.flatten()
@@ -56,6 +57,13 @@ def test_screening_finds_most_of_the_top_heads_of_the_demo_model() -> None:
     agreement = rank_correlation(estimates, exact.mean)
     assert agreement is not None
     assert agreement > 0.8
+    # Where gradients for heads are taken matters: at the start they lose heads that exact patching finds.
+    start = AttributionConfig(heads=AttributionPath.START)
+    plain = attribute(base.model, sites, sources, cases, start).table().heads.mean.flatten()
+    at_start = rank_correlation(plain, exact.mean)
+    assert at_start is not None
+    assert at_start < agreement
+    assert top_recall(plain, exact.mean, TOP) < top_recall(estimates, exact.mean, TOP)
     best = {site for site, _ in exact.ranked()[:TOP]}
     assert best <= set(candidates(estimated, ScreeningConfig(top_heads=TOP, top_neurons=0)))
     # The effects are there at all: the best head moves the lead by more than its error.

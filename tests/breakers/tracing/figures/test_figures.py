@@ -18,7 +18,7 @@ from breakers.tracing.artifact import TraceArtifact, load_trace, save_trace
 from breakers.tracing.circuit_file import CircuitFile
 from breakers.tracing.effects_file import EffectsTable
 from breakers.tracing.figures import HEAT_MAP_NAME, NEURON_PLOT_NAME, PAGE_NAME, trace_figures, trace_page
-from breakers.tracing.figures.scale import largest, shade
+from breakers.tracing.figures.scale import cell_text, largest, shade
 
 VOID = {"meta", "br"}
 HOSTILE = 'x"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -145,6 +145,15 @@ def test_text_can_be_read_on_every_colour(scheme: int) -> None:
         assert contrast(colours[name], colours["paper"]) >= 4.5
     for name in ("cause", "against"):
         assert contrast(colours[name], colours["band"]) >= 3
+
+
+def test_cells_have_three_digits_of_the_largest_effect() -> None:
+    assert [cell_text(effect, 0.2) for effect in (0.2, -0.0164, 0.0)] == ["+0.200", "-0.016", "+0.000"]
+    assert [cell_text(effect, limit) for effect, limit in ((1.0, 1.0), (12.34, 31.0), (123.4, 500.0))] == [
+        "+1.00",
+        "+12.3",
+        "+123",
+    ]
 
 
 def test_shades_are_symmetric_around_nothing() -> None:
