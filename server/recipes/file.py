@@ -110,6 +110,10 @@ class RefineSection(Section):
     """What may be a member."""
     strongest: Count | None = None
     """Only the candidates with the strongest effects; null for all that were traced."""
+    most_heads: Count | None = None
+    """Most heads that may be members; null for any number."""
+    most_neurons: Count | None = None
+    """The same of neurons."""
     cases: Count = 64
     """Most pairs that the search measures on."""
     held_out: Annotated[int, Field(ge=0)] = 64

@@ -206,6 +206,8 @@ def _refine(run: RecipeRun, stage: StageRun) -> None:
         ),
         candidates=chosen_candidates(section.candidates),
         strongest=section.strongest,
+        most_heads=section.most_heads,
+        most_neurons=section.most_neurons,
         cases=section.cases,
         held_out=section.held_out,
         batch_tokens=section.batch_tokens,
