@@ -12,6 +12,10 @@
           x BundleSourceError       a reference that is none, is not pinned, or that the Hub does not answer
       x RuntimeAttachError      the bank cannot be attached to, or run on, this model now
       x ExportError             something that a format of other programs cannot hold
+      x PairsError              a pair, or a file of them, that cannot be used
+      x TracingError            cases, patches or activations that tracing cannot work with
+          x NonFiniteError          activations that are not finite, and where
+      x StageError              a stage whose inputs are missing, changed or unfinished
 
 Every message names what was found and what was wanted. All of them are `ValueError`s, because each is an
 argument that cannot be used.

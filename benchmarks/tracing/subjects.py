@@ -59,5 +59,5 @@ def demo_cases(count: int, behaviour: str) -> list[TraceCase]:
 
 SUBJECTS = {
     "demo": Subject(model=demo_model, cases=32, rounds=3, exact_neurons=True),
-    "gpt2": Subject(model=random_gpt2, cases=8, rounds=1),
+    "gpt2": Subject(model=random_gpt2, cases=4, rounds=1),
 }

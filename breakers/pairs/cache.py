@@ -16,8 +16,8 @@ _BLOCK = 16
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
     """A plain layer of a cache whose keys and values are views of buffers with room for more positions."""
 
-    def __init__(self, keys: Float[Tensor, "row head pos d_head"], values: Float[Tensor, "row head pos d_head"]):
-        """Begin with what a plain layer holds."""
+    def __init__(self, keys: Float[Tensor, "row head pos d_head"], values: Float[Tensor, "row head pos _"]):
+        """Begin with what a plain layer holds; values may have another width than keys."""
         super().__init__()
         self.lazy_initialization(keys, values)
         self._buffers = [keys, values]

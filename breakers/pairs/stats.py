@@ -48,9 +48,9 @@ def pair_stats(records: Iterable[PairRecord]) -> PairStats:
         splits=_counted(record.split.value for record in records),
         sources=_counted(record.source for record in records),
         licences=_counted(record.licence for record in records),
-        prompt_words=median(sum(len(m.content.split()) for m in record.messages) for record in records),
-        harmful_words=median(len(record.harmful.split()) for record in records),
-        neutral_words=median(len(record.neutral.split()) for record in records),
+        prompt_words=float(median(sum(len(m.content.split()) for m in record.messages) for record in records)),
+        harmful_words=float(median(len(record.harmful.split()) for record in records)),
+        neutral_words=float(median(len(record.neutral.split()) for record in records)),
         sha256=pairs_sha256(records),
     )
 

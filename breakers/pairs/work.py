@@ -36,7 +36,7 @@ class WorkFile:
     """Outcomes by batch, kept on disk as they come."""
 
     def __init__(self, path: Path, made_with: Mapping[str, object]) -> None:
-        """Open the file, or begin it.
+        """Open the file if there is one; otherwise it begins with the first batch that is put.
 
         Args:
             path: where it lies.
@@ -49,11 +49,9 @@ class WorkFile:
         self._made_with = json.loads(json.dumps(dict(made_with)))
         self._done: dict[str, list[Outcome]] = {}
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 self._read()
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._append({"format": FORMAT, "made_with": self._made_with})
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -79,6 +77,8 @@ class WorkFile:
 
     def _append(self, document: Mapping[str, object]) -> None:
         with self._path.open("ab") as file:
+            if not file.tell():
+                file.write(json.dumps({"format": FORMAT, "made_with": self._made_with}).encode() + b"\n")
             file.write(json.dumps(document).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -90,7 +90,6 @@ class WorkFile:
             os.truncate(self._path, len(whole))
         lines = whole.splitlines()
         if not lines:
-            self._append({"format": FORMAT, "made_with": self._made_with})
             return
         self._check_header(self._parse(lines[0], 1))
         for number, line in enumerate(lines[1:], 2):

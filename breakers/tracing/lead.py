@@ -27,7 +27,7 @@ _RECORDED_SHARE = 4
 _FILLED_SHARE = 32
 """Unmodified runs that take less than this part of `batch_tokens` go together however different they are."""
 _WASTE = 1.15
-"""Otherwise as long as padding, and positions before a run's own first patched one, make a pass this much larger."""
+"""Otherwise as long as padding after a run's end does not make a pass this much larger."""
 _LOGITS = 2**26
 """Most logits of a pass; with large vocabularies these, not the tokens, are what memory goes to."""
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
@@ -130,20 +130,20 @@ class LeadMeasure:
         spans = [(first or 0, len(sample) - 1) for first, sample in zip(firsts, samples, strict=True)]
         for patched in (True, False):
             mine = [number for number in range(len(cases)) if (firsts[number] is not None) == patched]
-            mine.sort(key=lambda number: spans[number])
+            mine.sort(key=lambda number: (spans[number][1] - spans[number][0], spans[number][0]))
             for numbers in self._split(mine, spans):
                 yield _Batch(numbers=numbers, cases=[cases[n] for n in numbers], side=side, patched=patched)
 
     def _split(self, numbers: Sequence[int], spans: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-        """Consecutive runs that fit in a pass, with little padding from the first patched position to the end."""
+        """Consecutive runs that fit in a pass, with little padding after the shorter ones."""
         tokens = self._sources.config.batch_tokens
         limit, filled = min(tokens // _RECORDED_SHARE, _LOGITS // self._vocab), tokens // _FILLED_SHARE
         batch: list[int] = []
         for number in numbers:
             grown = [spans[n] for n in [*batch, number]]
-            first, end = min(low for low, _ in grown), max(high for _, high in grown)
-            padded, needed = len(grown) * (end - first), sum(high - low for low, high in grown)
-            if batch and (len(grown) * end > limit or (padded > filled and padded > _WASTE * needed)):
+            before, after = max(low for low, _ in grown), max(high - low for low, high in grown)
+            padded, needed = len(grown) * after, sum(high - low for low, high in grown)
+            if batch and (len(grown) * (before + after) > limit or (padded > filled and padded > _WASTE * needed)):
                 yield batch
                 batch = []
             batch.append(number)
@@ -184,6 +184,8 @@ class LeadMeasure:
         nowhere = torch.zeros(real_positions(samples).shape, dtype=torch.bool)
         patched = self._sources.patched(batch.cases, batch.side) if batch.patched else nowhere
         rows = Rows.of(samples, patched)
+        if batch.patched and shortcuts:
+            rows = rows.aligned()
         recorded = record(self._model, self._sites, rows, entries, shortcuts=shortcuts)
         try:
             check_finite(recorded.z, rows.real[:, recorded.first :])
@@ -193,11 +195,17 @@ class LeadMeasure:
         return recorded
 
     def _replacement(self, batch: _Batch, points: set[HookPoint], recorded: RecordedRuns) -> Replacement:
-        first, width = recorded.first, recorded.rows.ids.shape[1] - recorded.first
+        rows = recorded.rows
+        firsts = recorded.first - rows.shift
+        first = int(firsts.min())
         made = self._sources.replacement(batch.cases, batch.side, points, first=first)
         if self._sources.config.source is not PatchSource.MEAN:
             self.cost.note_recorded(len(batch.cases))
-        return Replacement(values={p: z[:, :width] for p, z in made.values.items()}, patched=made.patched[:, :width])
+        # From each row's own first column on, as the rows are aligned.
+        places = torch.arange(rows.ids.shape[1] - recorded.first) + (firsts - first)[:, None]
+        places, row = places.clamp(max=made.patched.shape[1] - 1), torch.arange(len(places))[:, None]
+        values = {point: z[row, places] for point, z in made.values.items()}
+        return Replacement(values=values, patched=rows.patched[:, recorded.first :])
 
     def _copies(self, recorded: RecordedRuns) -> int:
         """Patches of a batch that fit in a pass."""
@@ -206,9 +214,9 @@ class LeadMeasure:
         return max(1, min(self._sources.config.batch_tokens // tokens, _LOGITS // logits))
 
     def _note_replayed(self, recorded: RecordedRuns, entry: HookPoint, copies: int) -> None:
-        rows, length = recorded.rows.ids.shape
-        tokens = (length - recorded.first) / length
-        self.cost.note_replayed(copies * rows, layers=recorded.layers_anew(entry), tokens=tokens)
+        rows = recorded.rows
+        tokens = rows.ids[:, recorded.first :].numel() / int(rows.real.sum())
+        self.cost.note_replayed(copies * len(rows.ids), layers=recorded.layers_anew(entry), tokens=tokens)
 
     def _verify(self, batch: _Batch, patch: Patch, entry: HookPoint, found: float) -> None:
         """Compare the first run through this kind of entry with the plain way, and fall back where they differ."""

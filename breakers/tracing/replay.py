@@ -34,7 +34,7 @@ from breakers.training.batches import Sample, collate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Runs that are scored, padded on the right, without their last token, which no score depends on."""
+    """Runs that are scored, padded, without their last token, which no score depends on."""
 
     ids: Int[Tensor, "row pos"]
     following: Int[Tensor, "row pos"]
@@ -44,10 +44,12 @@ class Rows:
     real: Bool[Tensor, "row pos"]
     """Positions that hold a token."""
     patched: Bool[Tensor, "row pos"]
+    shift: Int[Tensor, " row"]
+    """Columns of padding on the left."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], patched: Bool[Tensor, "row pos"]) -> Rows:
-        """`patched` is for whole runs, as `Sources.patched` gives it."""
+        """Padded on the right; `patched` is for whole runs, as `Sources.patched` gives it."""
         batch = collate(samples, PAD)
         # The last token of a shorter row has no target after it either.
         real = real_positions(samples)[:, 1:]
@@ -57,7 +59,38 @@ class Rows:
             targets=batch.targets[:, :-1],
             real=real,
             patched=patched[:, :-1] & real,
+            shift=torch.zeros(len(samples), dtype=torch.long),
         )
+
+    def aligned(self) -> Rows:
+        """The same runs with their first patched positions in one column, and as little padding after it as can be.
+
+        Every row has a patched position.
+        """
+        firsts = self.patched.long().argmax(1)
+        shift = firsts.max() - firsts
+        width = int(firsts.max() + (self.real.sum(1) - firsts).max())
+        places = torch.arange(width) - shift[:, None]
+        index = places.clamp(0, self.ids.shape[1] - 1)
+        inside = self.real.gather(1, index) & (places >= 0) & (places < self.ids.shape[1])
+        return Rows(
+            ids=torch.where(inside, self.ids.gather(1, index), PAD),
+            following=self.following.gather(1, index),
+            targets=self.targets.gather(1, index) & inside,
+            real=inside,
+            patched=self.patched.gather(1, index) & inside,
+            shift=shift,
+        )
+
+    def inputs(self, low: int, high: int, copies: int = 1) -> dict[str, Tensor]:
+        """What says to a forward pass of columns low to high, after those before it, where they stand."""
+        places = torch.arange(low, high)[None]
+        if not bool(self.shift.any()):
+            return {"position_ids": places}
+        mask = torch.arange(high) >= self.shift[:, None]
+        # Transformers wants numbers; whole rows of padding get position 0.
+        places = (places - self.shift[:, None]).clamp(min=0)
+        return {"position_ids": places.repeat(copies, 1), "attention_mask": mask.long().repeat(copies, 1)}
 
     @property
     def first(self) -> int:
@@ -110,7 +143,8 @@ class RecordedRuns:
                     changed.enter_context(self._replaced(point, patches, replacement))
             ids = rows.ids[:, self.first :].repeat(copies, 1)
             following = rows.following[:, self.first :][affected].repeat(copies)
-            found = _run(self.model, ids, self.first, self.prefix, following, affected.repeat(copies, 1))
+            inputs = rows.inputs(self.first, rows.ids.shape[1], copies)
+            found = _run(self.model, ids, inputs, self.prefix, following, affected.repeat(copies, 1))
         logprobs = self.logprobs.repeat(copies, 1, 1)
         logprobs[:, :, self.first :][:, affected] = torch.unflatten(found, 0, (copies, -1))
         return logprobs
@@ -204,7 +238,8 @@ def record(
             watching.callback(block.register_forward_hook(partial(_keep, handed_on, layer)).remove)
         wanted = rows.targets[:, first:]
         following = rows.following[:, first:][wanted]
-        logprobs[:, first:][wanted] = _run(model, rows.ids[:, first:], first, prefix, following, wanted)
+        inputs = rows.inputs(first, rows.ids.shape[1])
+        logprobs[:, first:][wanted] = _run(model, rows.ids[:, first:], inputs, prefix, following, wanted)
     return RecordedRuns(
         model=model,
         sites=sites,
@@ -236,7 +271,8 @@ def _fill(model: PreTrainedModel, rows: Rows, first: int, logprobs: Float[Tensor
     """Run the positions before `first`, noting the log-probabilities of targets among them."""
     cache, wanted = empty_cache(model), rows.targets[:, :first]
     with head_rows(model, wanted):
-        logits = model(input_ids=rows.ids[:, :first], past_key_values=cache, use_cache=True).logits
+        inputs = rows.inputs(0, first)
+        logits = model(input_ids=rows.ids[:, :first], past_key_values=cache, use_cache=True, **inputs).logits
     logprobs[:, :first][wanted] = _logprobs(logits, rows.following[:, :first][wanted])
     return SharedPrefix(cache)
 
@@ -244,7 +280,7 @@ def _fill(model: PreTrainedModel, rows: Rows, first: int, logprobs: Float[Tensor
 def _run(
     model: PreTrainedModel,
     ids: Int[Tensor, "row pos"],
-    first: int,
+    inputs: dict[str, Tensor],
     prefix: SharedPrefix | None,
     following: Int[Tensor, " target"],
     wanted: Bool[Tensor, "row pos"],
@@ -252,8 +288,7 @@ def _run(
     """Log-probabilities of the tokens that follow the wanted positions."""
     cached: dict[str, Any] = {"use_cache": False}
     if prefix is not None:
-        places = torch.arange(first, first + ids.shape[1])[None]
-        cached = {"use_cache": True, "past_key_values": prefix, "position_ids": places}
+        cached = {"use_cache": True, "past_key_values": prefix, **inputs}
     with head_rows(model, wanted):
         return _logprobs(model(input_ids=ids, **cached).logits, following)
 

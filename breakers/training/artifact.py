@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,9 @@ from breakers.bundles.store import describe_interventions, sha256, write_atomica
 from breakers.bundles.strict_json import parse_object
 from breakers.errors import BundleFormatError, StageError
 from breakers.interventions import Breaker, Intervention, Kind, SteeringVector
+from breakers.training.calibration import Calibration
+from breakers.training.selection import Candidate
+from breakers.training.trained import TrainingResult
 
 TRAINING_NAME = "training.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -112,12 +115,33 @@ class TrainingManifest(_Model):
     untouched_harm: Finite
     """Mean H of the unmodified model on them."""
     config: dict[str, Any]
-    """The stage's whole configuration."""
+    """The stage's whole configuration but for the command."""
     candidates: list[CandidateManifest] = Field(min_length=1)
     selection: Paragraphs
     """Why this kind was kept."""
     command: Paragraphs
     weights_sha256: Sha256
+
+
+def describe_candidate(
+    candidate: Candidate, calibration: Calibration, result: TrainingResult, seed: int
+) -> CandidateManifest:
+    """One kind as `training.json` has it."""
+    return CandidateManifest(
+        **asdict(candidate),
+        seed=seed,
+        reused_prompts=result.reused_prompts,
+        best_step=result.best.step,
+        history=[EvaluationManifest(**asdict(evaluation)) for evaluation in result.history],
+        calibration=CalibrationManifest(
+            delta=calibration.delta,
+            reached=calibration.reached,
+            harm_target=calibration.harm_target,
+            preserve_bound=calibration.preserve_bound,
+            curve=[ScalePointManifest(**asdict(point)) for point in calibration.curve],
+            reason=calibration.reason,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

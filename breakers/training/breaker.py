@@ -96,7 +96,8 @@ def train_breakers(
     draw = random.Random(config.seed)
     data = divided(tasks, benign, held_out, config, draw)
     forwards = Forwards(model, sites, data.samples, config.kept_bytes)
-    made_from = json_digest(["breaker", asdict(config), data.digest, fingerprint_model(model), judge is not None])
+    judged_by = None if judge is None else judge.name
+    made_from = json_digest(["breaker", asdict(config), data.digest, fingerprint_model(model), judged_by])
     spec = LoopSpec(made_from=made_from, checkpoint=checkpoint, judge=judge)
     parameters = _BreakerParameters(config, data.names, _initial(model, sites, config, data))
     return Loop(forwards, config, parameters, data, draw, spec).run(on_evaluation)

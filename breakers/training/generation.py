@@ -18,6 +18,7 @@ from breakers.architectures import ModelSites
 from breakers.bank import Bank, BankEntry
 from breakers.errors import InterventionError
 from breakers.runtime import TorchRuntime
+from breakers.training.batches import Sample
 from breakers.training.forward import pad_token
 from breakers.training.heads import head_at
 from breakers.training.positions import position_arguments
@@ -85,6 +86,23 @@ def greedy_replies(
             rows = _Rows(model, [prompts[i] for i in picked], config)
             replies |= dict(zip(picked, rows.written(), strict=True))
     return [replies[at] for at in range(len(prompts))]
+
+
+def own_samples(
+    model: PreTrainedModel, sites: ModelSites, prompts: Sequence[Sequence[int]], config: GreedyConfig, end: int
+) -> tuple[Sample, ...]:
+    """The unmodified model's own greedy replies, as benign samples for a model that has no such data.
+
+    Args:
+        model: the base model.
+        sites: of that model.
+        prompts: token ids, none empty.
+        config: see there.
+        end: the token that its chat template ends a reply with; put at the end of replies that were not cut.
+    """
+    written = greedy_replies(model, sites, prompts, config)
+    replies = [ids if len(ids) == config.max_new_tokens else (*ids, end) for ids in written]
+    return tuple(Sample(prompt=tuple(p), reply=reply) for p, reply in zip(prompts, replies, strict=True))
 
 
 class _Rows:

@@ -18,7 +18,7 @@ from breakers.refinement.artifact import REFINED_NAME, read_refined
 from breakers.refinement.manifest import RefinedManifest
 from breakers.training.batches import Sample
 from breakers.training.measuring import JudgedPrompt
-from breakers.training.stage import TrainStageInputs
+from breakers.training.stage_spec import TrainStageInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

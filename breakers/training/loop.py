@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -31,9 +31,15 @@ ALL_ON_SHARE = 0.5
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 """AdamW's, of each tensor."""
 
-Judge = Callable[[Interventions], float]
-"""Mean H of the text that is generated under interventions."""
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """What selects a result by generated text."""
+
+    name: str
+    """Scorer and prompts: a checkpoint that was judged otherwise is refused."""
+    harm: Callable[[Interventions], float]
+    """Mean H of the text that is generated under interventions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +202,7 @@ class Loop:
             margin=lead,
             total=total,
             neutral_preserve=neutral,
-            generated_harm=None if judge is None else judge(built),
+            generated_harm=None if judge is None else judge.harm(built),
         )
 
     def _saved(self) -> Checkpoint:

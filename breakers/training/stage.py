@@ -7,8 +7,8 @@ one of them is kept by a stated rule. An interrupted stage goes on from its chec
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,80 +25,28 @@ from breakers.interventions import Intervention, Kind
 from breakers.scoring import HarmScorer
 from breakers.training.artifact import (
     TRAINING_NAME,
-    CalibrationManifest,
     CandidateManifest,
-    EvaluationManifest,
-    ScalePointManifest,
     TrainingArtifact,
     TrainingManifest,
+    describe_candidate,
     load_training,
     save_training,
 )
-from breakers.training.batches import Pair, Sample
-from breakers.training.breaker import BreakerTrainingConfig, train_breakers
-from breakers.training.calibration import Calibration, CalibrationConfig, ScalePoint, choose_scale, folded
+from breakers.training.breaker import train_breakers
+from breakers.training.calibration import Calibration, ScalePoint, choose_scale, folded
 from breakers.training.data import HeldOut, json_digest
 from breakers.training.generation import GreedyConfig, end_tokens
-from breakers.training.measuring import JudgedPrompt, Validation, share_changed
+from breakers.training.loop import Judge
+from breakers.training.measuring import Validation, share_changed
 from breakers.training.selection import Candidate, choose_candidate, count_parameters
-from breakers.training.steering import SteeringTrainingConfig, train_steering
+from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
+from breakers.training.steering import train_steering
 from breakers.training.trained import Evaluation, Interventions, TrainingResult
 
 Report = Callable[[str, int, int], None]
 """(what is being done, steps done, steps in all)."""
 _NAME = "trained"
 _UNWRITTEN = "sha256:" + "0" * 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainStageConfig:
-    """What decides a training, beside its inputs."""
-
-    behaviour: str
-    base_id: str
-    """What the base model is called."""
-    breaker: BreakerTrainingConfig | None
-    """None to train no breaker."""
-    steering: SteeringTrainingConfig | None
-    """None to train no steering vectors."""
-    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    tolerance: float = 0.005
-    """Nats a token; changes of benign samples this close count as equal in the selection."""
-    max_new_tokens: int = 64
-    """Of replies that are judged."""
-    batch_size: int = 64
-    """Replies that are written at once."""
-    command: str = "scalpel train"
-
-    def __post_init__(self) -> None:
-        if self.breaker is None and self.steering is None:
-            raise StageError("neither breakers nor steering vectors are to be trained; wanted at least one kind")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainStageInputs:
-    """What a training is made from, as token ids of its model."""
-
-    pairs: Sequence[Pair]
-    held_out_pairs: Sequence[Pair]
-    """Validation pairs: early stopping."""
-    benign: Sequence[Sample]
-    """Replies that must stay as likely as they are; for a model without such data, its own greedy replies."""
-    held_out_benign: Sequence[Sample]
-    prompts: Sequence[JudgedPrompt]
-    """Provoking validation prompts, on which generated text is judged."""
-    made_from: Mapping[str, str] = field(default_factory=dict)
-    """`sha256:` hashes of the artifacts behind these: pairs, circuit."""
-
-    @property
-    def digest(self) -> str:
-        """Over all token ids."""
-        pairs = [
-            [[p.harmful.prompt, p.harmful.reply, p.neutral.reply] for p in part]
-            for part in (self.pairs, self.held_out_pairs)
-        ]
-        benign = [[[s.prompt, s.reply] for s in part] for part in (self.benign, self.held_out_benign)]
-        return json_digest([pairs, benign, [prompt.token_ids for prompt in self.prompts]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +122,7 @@ class _Stage:
         self._scorer = scorer.name
         # As it will be read again: JSON has no tuples.
         self._described: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+        del self._described["command"]
 
     def run(self) -> TrainingArtifact:
         finished = self._finished()
@@ -261,8 +210,12 @@ class _Stage:
             told,
             held_out=held_out,
             checkpoint=path,
-            judge=self._judge,
+            judge=Judge(name=self._judged_by(), harm=self._judge),
         )
+
+    def _judged_by(self) -> str:
+        prompts = json_digest([[[dict(m) for m in p.messages], p.token_ids] for p in self._inputs.prompts])
+        return f"{self._scorer}, {self._config.behaviour}, {self._config.max_new_tokens} tokens, {prompts}"
 
     def _judge(self, built: Interventions) -> float:
         return self._validation.harm(_entry(built[_NAME], 1.0))
@@ -319,7 +272,7 @@ class _Stage:
             validation_prompts=len(self._inputs.prompts),
             untouched_harm=untouched,
             config=self._described,
-            candidates=[_candidate(one) for one in trained],
+            candidates=[_described(one) for one in trained],
             selection=reason,
             command=self._config.command,
             weights_sha256=_UNWRITTEN,
@@ -330,27 +283,8 @@ def _entry(parts: Sequence[Intervention], strength_max: float) -> BankEntry:
     return BankEntry(name=_NAME, scope=Scope.GENERATION, interventions=tuple(parts), strength_max=strength_max)
 
 
-def _candidate(one: _Trained) -> CandidateManifest:
-    calibration = one.calibration
-    return CandidateManifest(
-        kind=one.candidate.kind,
-        seed=one.seed,
-        reused_prompts=one.result.reused_prompts,
-        best_step=one.result.best.step,
-        history=[EvaluationManifest(**asdict(evaluation)) for evaluation in one.result.history],
-        calibration=CalibrationManifest(
-            delta=calibration.delta,
-            reached=calibration.reached,
-            harm_target=calibration.harm_target,
-            preserve_bound=calibration.preserve_bound,
-            curve=[ScalePointManifest(**asdict(point)) for point in calibration.curve],
-            reason=calibration.reason,
-        ),
-        harm=one.candidate.harm,
-        preserve=one.candidate.preserve,
-        false_changes=one.candidate.false_changes,
-        parameters=one.candidate.parameters,
-    )
+def _described(one: _Trained) -> CandidateManifest:
+    return describe_candidate(one.candidate, one.calibration, one.result, one.seed)
 
 
 def _silent(_what: str, _done: int, _steps: int) -> None:

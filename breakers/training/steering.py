@@ -87,7 +87,8 @@ def train_steering(
         pairs = [row.pair for row in data.rows if row.column == column][:_MEASURED_PAIRS]
         measured.append(measure_differences(model, sites, config.sites, pairs))
     parameters = _VectorParameters(config, data.names, measured)
-    made_from = json_digest(["steering", asdict(config), data.digest, fingerprint_model(model), judge is not None])
+    judged_by = None if judge is None else judge.name
+    made_from = json_digest(["steering", asdict(config), data.digest, fingerprint_model(model), judged_by])
     spec = LoopSpec(made_from=made_from, checkpoint=checkpoint, judge=judge, evaluate_start=True)
     return Loop(forwards, config, parameters, data, draw, spec).run(on_evaluation)
 

@@ -22,6 +22,9 @@ def train(
         Path | None, typer.Option(help="Benign samples as JSON Lines; the demo corpus' for the demo model.")
     ] = None,
     benign_limit: Annotated[int, typer.Option(min=4, help="Most benign samples.")] = 1200,
+    own_replies: Annotated[
+        bool, typer.Option("--own-replies", help="Let the unmodified model reply to the prompts of --benign.")
+    ] = False,
     scorer: Annotated[str, typer.Option(help="What judges generated replies.")] = "demo",
     kinds: Annotated[
         str, typer.Option(help="What to train: both (the better is kept), breaker or steering.")
@@ -72,6 +75,7 @@ def train(
         model=model,
         benign=benign,
         benign_limit=benign_limit,
+        own_replies=own_replies,
         scorer=scorer,
         kinds=kinds,
         rank=rank,

@@ -15,14 +15,17 @@ from breakers.demo import model_path
 from breakers.demo.make_bundles import MODEL_ID, DemoBundlesConfig, DemoModel, draw_material
 from breakers.errors import StageError
 from breakers.fingerprint import fingerprint_model
+from breakers.pairs.tokens import ConversationEncoder
 from breakers.refinement.benign import read_benign
 from breakers.sites import Site
 from breakers.training.artifact import TrainingArtifact
 from breakers.training.batches import Sample
 from breakers.training.breaker import BreakerTrainingConfig
 from breakers.training.calibration import CalibrationConfig
+from breakers.training.generation import GreedyConfig, end_tokens, own_samples
 from breakers.training.inputs import InputsConfig, read_circuit_of, read_inputs
-from breakers.training.stage import TrainStageConfig, TrainStageInputs, make_training
+from breakers.training.stage import make_training
+from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
 from breakers.training.steering import SteeringTrainingConfig
 from classifiers.scorers import build_scorer
 from server.base_model import load_base
@@ -51,6 +54,8 @@ class TrainCommand:
     benign: Path | None
     """None for the demo corpus' training split; the demo model alone has it."""
     benign_limit: int
+    own_replies: bool = False
+    """Whether the model's own replies take the place of those in the file."""
     scorer: str
     kinds: str
     """One of `KINDS`."""
@@ -142,7 +147,8 @@ def _benign(
     command: TrainCommand, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, behaviour: str
 ) -> tuple[Sample, ...]:
     if command.benign is not None:
-        return read_benign(command.benign, tokenizer, command.benign_limit)
+        found = read_benign(command.benign, tokenizer, command.benign_limit)
+        return _replied(found, model, tokenizer) if command.own_replies else found
     if command.model is not None:
         raise StageError("no benign samples were named; wanted --benign FILE, for another model than the demo's")
     demo = DemoModel(model=model, tokenizer=tokenizer, sites=resolve_sites(model))
@@ -150,6 +156,14 @@ def _benign(
         out=command.out, model=model_path(), pairs=1, benign=command.benign_limit, seed=command.inputs.seed
     )
     return draw_material(demo, [behaviour], wanted).benign
+
+
+def _replied(
+    samples: tuple[Sample, ...], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Sample, ...]:
+    prompts = list(dict.fromkeys(sample.prompt for sample in samples))
+    config = GreedyConfig(end_token_ids=end_tokens(model, tokenizer))
+    return own_samples(model, resolve_sites(model), prompts, config, ConversationEncoder(tokenizer).end_token_id)
 
 
 def _bundle(

@@ -26,7 +26,7 @@ class HhRlhfSource:
 
     name = "hh_rlhf"
     licence = "MIT"
-    behaviours = ("harmful_request", "toxicity")
+    behaviours = ("harmful_request",)
 
     def prompts(self, spec: SourceSpec) -> Iterator[Prompt]:
         """The dialogues up to their last human turn."""

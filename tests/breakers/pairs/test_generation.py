@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import TINY_TYPES, VOCAB, tiny_model
+from tiny import ALL_TYPES, TINY_TYPES, VOCAB, tiny_model
 
 from breakers.pairs.generation import DecodingConfig, sample_tokens
 
@@ -23,7 +23,10 @@ def config(**changes: object) -> DecodingConfig:
     return DecodingConfig(**(values | changes))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("model_type", TINY_TYPES)
+@pytest.mark.parametrize(
+    "model_type",
+    [*TINY_TYPES, *(pytest.param(name, marks=pytest.mark.slow) for name in ALL_TYPES if name not in TINY_TYPES)],
+)
 def test_only_the_likeliest_tokens_are_what_greedy_generation_gives(model_type: str) -> None:
     model = tiny_model(model_type)
     plain = [

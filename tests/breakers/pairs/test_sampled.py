@@ -24,7 +24,7 @@ from breakers.pairs.record import Split, as_dicts
 from breakers.pairs.sources import SourceSpec
 from breakers.pairs.sources.demo import DemoSource
 from breakers.pairs.sources.sampled import SamplingConfig, SamplingResult, SamplingTally, sample_pairs, sampled_with
-from breakers.pairs.work import WorkFile
+from breakers.pairs.work import Outcome, WorkFile
 from breakers.scoring import ScoredReply
 
 PROMPTS = [prompt(text) for text in ("a", "bb", "ccc", "dddd", "e", "ff", "ggg", "hhhh")]
@@ -203,8 +203,11 @@ def test_of_each_kind_the_most_pronounced_reply_makes_the_pair() -> None:
 
 def test_a_work_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "work"
-    WorkFile(path, {"model": "sha256:1", "seed": 0})
-    WorkFile(path, {"model": "sha256:1", "seed": 0})
+    outcome = Outcome(harmful="a", neutral=None, harmful_count=3, neutral_count=0, unusable=1)
+    work = WorkFile(path, {"model": "sha256:1", "seed": 0})
+    assert not path.exists()
+    work.put("batch", [outcome])
+    assert WorkFile(path, {"model": "sha256:1", "seed": 0}).get("batch") == [outcome]
     with pytest.raises(PairsError, match="was begun with seed 0, not 1; wanted the same, or a new place"):
         WorkFile(path, {"model": "sha256:1", "seed": 1})
     path.write_text(json.dumps({"other": 1}) + "\n")

@@ -63,7 +63,7 @@ def compare(model_type: str, source: PatchSource, positions: Positions, cases, p
 
 @pytest.mark.parametrize(
     ("model_type", "source", "positions"),
-    fast_grid(("contrast", "all"), ("completion", "generation"), ("mean", "generation")),
+    fast_grid(("contrast", "all"), ("completion", "generation"), ("mean", "generation"), ("mean", "all")),
 )
 def test_every_shortcut_equals_whole_runs(model_type: str, source: str, positions: str) -> None:
     measure = compare(model_type, PatchSource(source), Positions(positions), CASES)
@@ -213,3 +213,30 @@ def test_nothing_of_the_model_is_changed_even_after_an_error(llama, monkeypatch)
         measure(CASES, some_patches(sites))
     after = {name: (set(vars(module)), len(module._forward_hooks)) for name, module in model.named_modules()}
     assert before == after
+
+
+def test_aligned_rows_have_their_first_patched_positions_in_one_column() -> None:
+    samples = [Sample(prompt=(5, 6, 7, 8), reply=(9, 2)), Sample(prompt=(10, 11), reply=(12, 13, 14, 2))]
+    # From the last prompt tokens on: at 3 and at 1.
+    patched = torch.tensor([[False, False, False, True, True, True], [False, True, True, True, True, True]])
+    rows = Rows.of(samples, patched).aligned()
+    assert rows.shift.tolist() == [0, 2]
+    assert rows.first == 3
+    assert rows.ids.tolist() == [[5, 6, 7, 8, 9, 0, 0], [0, 0, 10, 11, 12, 13, 14]]
+    assert [row.nonzero().flatten().tolist() for row in rows.patched] == [[3, 4], [3, 4, 5, 6]]
+    assert [row.nonzero().flatten().tolist() for row in rows.targets] == [[3, 4], [3, 4, 5, 6]]
+    assert rows.following[rows.targets].tolist() == [9, 2, 12, 13, 14, 2]
+    assert rows.real.sum(1).tolist() == [5, 5]
+    inputs = rows.inputs(3, 7, copies=2)
+    assert inputs["position_ids"].tolist() == [[3, 4, 5, 6], [1, 2, 3, 4]] * 2
+    assert inputs["attention_mask"].tolist() == [[1] * 7, [0, 0, 1, 1, 1, 1, 1]] * 2
+
+
+def test_half_precision_takes_the_shortcuts_too() -> None:
+    exact, half = tiny_model("llama"), tiny_model("llama").bfloat16()
+    sites = resolve_sites(half)
+    measure = LeadMeasure(half, sites, PatchConfig())
+    found = measure(CASES, some_patches(sites))
+    assert not measure.fallback
+    wanted = LeadMeasure(exact, resolve_sites(exact), PatchConfig())(CASES, some_patches(sites))
+    torch.testing.assert_close(found, wanted, atol=0.25, rtol=0.05)

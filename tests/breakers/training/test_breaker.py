@@ -134,7 +134,7 @@ def test_training_moves_the_replies_and_keeps_the_rest() -> None:
     )
     result = train_breakers(model, sites, config, tasks, benign)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    assert all(p.requires_grad for p in model.parameters())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
     assert list(result.interventions) == ["a", "b"]
     assert result.best.total == min(e.total for e in result.history)
     entries = [BankEntry(name=n, scope=Scope.GENERATION, interventions=i) for n, i in result.interventions.items()]
@@ -166,3 +166,15 @@ def test_too_little_data_is_refused() -> None:
         train_breakers(model, resolve_sites(model), config, {}, [])
     with pytest.raises(InterventionError, match="0 reply tokens"):
         Sample(prompt=(1,), reply=())
+
+
+def test_a_model_in_half_precision_is_trained_in_single() -> None:
+    model = tiny_model("llama").to(torch.bfloat16)
+    draw = torch.Generator().manual_seed(0)
+    tasks = {"a": pairs_of(made_up(draw, 5, 8), 20, 30)}
+    benign = [Sample(prompt=p, reply=(40, 2)) for p in made_up(draw, 7, 8)]
+    config = BreakerTrainingConfig(sites=(Site(layer=0, component=Component.RESID),), rank=1, steps=3)
+    result = train_breakers(model, resolve_sites(model), config, tasks, benign)
+    assert result.reused_prompts
+    assert result.interventions["a"][0].up.dtype == torch.float32
+    assert result.interventions["a"][0].up.abs().max() > 0

@@ -10,7 +10,7 @@ from breakers.bank import Bank, BankEntry, Scope
 from breakers.errors import InterventionError
 from breakers.interventions import Breaker
 from breakers.runtime import TorchRuntime
-from breakers.training.generation import GreedyConfig, greedy_replies
+from breakers.training.generation import GreedyConfig, greedy_replies, own_samples
 
 
 def strong(width: int) -> BankEntry:
@@ -53,6 +53,20 @@ def test_replies_are_those_of_transformers_one_at_a_time(model_type) -> None:
     assert greedy_replies(model, sites, prompts, config, entry, 1.5) == on
     assert on != off
     assert len({len(reply) for reply in off}) > 1
+
+
+def test_own_replies_become_samples_with_an_end_where_the_model_ends_them() -> None:
+    model = tiny_model("llama")
+    sites = resolve_sites(model)
+    prompts = [(5, 6, 7), (10,)]
+    config = GreedyConfig(max_new_tokens=4, end_token_ids=(2,))
+    long = greedy_replies(model, sites, prompts, config)
+    assert [sample.reply for sample in own_samples(model, sites, prompts, config, 9)] == long
+    ends = (long[0][1], long[1][0])
+    found = own_samples(model, sites, prompts, GreedyConfig(max_new_tokens=4, end_token_ids=ends), 9)
+    assert [sample.prompt for sample in found] == prompts
+    before_end = [[token for at, token in enumerate(ids) if not set(ids[: at + 1]) & set(ends)] for ids in long]
+    assert [sample.reply for sample in found] == [(*ids, 9) for ids in before_end]
 
 
 def test_nothing_to_write_is_refused() -> None:

@@ -24,7 +24,8 @@ from breakers.training.calibration import CalibrationConfig
 from breakers.training.generation import GreedyConfig, greedy_replies
 from breakers.training.inputs import divide_benign
 from breakers.training.measuring import JudgedPrompt
-from breakers.training.stage import TrainStageConfig, TrainStageInputs, make_training
+from breakers.training.stage import make_training
+from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
 from breakers.training.steering import SteeringTrainingConfig
 
 NEUTRAL = 30

@@ -13,6 +13,7 @@ from breakers.runtime import TorchRuntime
 from breakers.sites import Component, Site
 from breakers.training.batches import Pair, Sample
 from breakers.training.directions import measure_differences, principal_directions
+from breakers.training.loop import Judge
 from breakers.training.steering import SteeringTrainingConfig, train_steering, within
 
 RESID = Site(layer=1, component=Component.RESID)
@@ -103,7 +104,7 @@ def test_h_of_generated_text_selects_before_the_loss_does() -> None:
         config,
         {"a": pairs_of(made_up(5, 12))},
         benign_of(made_up(7, 12)),
-        judge=judge,
+        judge=Judge(name="counted", harm=judge),
     )
     assert [e.generated_harm for e in result.history] == [0.9, 0.1, 0.5, 0.1]
     equals = [e for e in result.history if e.generated_harm == 0.1]

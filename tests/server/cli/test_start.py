@@ -25,7 +25,9 @@ def scalpel(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["bundle", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["serve", "--help"], ["bundle", "--help"], ["pairs", "build", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     ran = python(
         "import sys\nfrom server.cli import main\n"
@@ -39,7 +41,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 def test_help_lists_every_group(capsys: pytest.CaptureFixture[str]) -> None:
     assert scalpel("--help") == 0
     said = capsys.readouterr().out
-    assert all(group in said for group in ("serve", "chat", "bundle", "demo", "gate", "classifier"))
+    assert all(group in said for group in ("serve", "chat", "bundle", "demo", "gate", "classifier", "pairs"))
 
 
 @pytest.mark.parametrize(
