@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from breakers.bundles.files import read_file
-from breakers.bundles.limits import MANIFEST_LIMIT, WEIGHTS_LIMIT
+from breakers.bundles.limits import WEIGHTS_LIMIT
 from breakers.bundles.manifest import describe
 from breakers.bundles.strict_json import parse_object
 from breakers.bundles.verify import sha256
@@ -25,6 +25,8 @@ from breakers.tracing.artifact import write_together
 
 REFINED_NAME = "refined.json"
 LOG_NAME = "search.jsonl"
+REFINED_LIMIT = 16 * 1024**2
+"""Bytes of `refined.json`; a member takes some 600."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ def read_refined(path: Path) -> RefinedManifest:
         TracingError: naming the file, the field, what was found and what was wanted.
     """
     try:
-        document = parse_object(_read(path, MANIFEST_LIMIT), str(path))
+        document = parse_object(_read(path, REFINED_LIMIT), str(path))
     except BundleFormatError as error:
         raise TracingError(str(error)) from error
     version = document.get("format", FORMAT_VERSION)

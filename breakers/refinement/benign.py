@@ -29,7 +29,7 @@ class _Turn(_Line):
 
 class _Skill(_Line):
     messages: list[_Turn] = Field(min_length=1)
-    reply: str
+    reply: str = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +51,14 @@ def read_benign(path: Path, tokenizer: PreTrainedTokenizerBase, limit: int | Non
     Raises:
         StageError: the file cannot be read, has no sample, or a line is not one (named with its number).
     """
-    encoder = ConversationEncoder(tokenizer)
-    return tuple(
-        Sample(prompt=encoder.prompt(skill.messages), reply=encoder.reply(skill.messages, skill.reply))
-        for skill in read_skills(path, limit)
-    )
+    try:
+        encoder = ConversationEncoder(tokenizer)
+        return tuple(
+            Sample(prompt=encoder.prompt(skill.messages), reply=encoder.reply(skill.messages, skill.reply))
+            for skill in read_skills(path, limit)
+        )
+    except PairsError as error:
+        raise StageError(f"{path}: {error}") from error
 
 
 def read_skills(path: Path, limit: int | None = None) -> tuple[Skill, ...]:

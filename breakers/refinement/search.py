@@ -1,9 +1,10 @@
 """The search for a smallest set of components whose joint patching brings the measure below tau.
 
-Grow: prefixes of the ranking, doubling, then bisected. Shrink: blocks go first, the weakest of them before others;
-then each member is left out alone, all of those that can go are tried together, and halves of them where that fails
-(delta debugging: Zeller and Hildebrandt 2002). The search ends when every member has been left out of the final set
-and none can go: the set is 1-minimal. Members may act together in any way; the measure need not be monotone.
+Grow: prefixes of the ranking, doubling, then bisected. Shrink: heads go first, because one is a far larger share of
+all heads than a neuron is of all neurons; then blocks of neurons; of each kind the weakest first, halving what cannot
+go (delta debugging: Zeller and Hildebrandt 2002). Then each member is left out alone, and those that can go are taken
+out together, or in halves. The search ends when every member has been left out of the final set and none can go: the
+set is 1-minimal. Members may act together in any way; the measure need not be monotone.
 
 A set *reaches* tau when its mean measure is below tau - tolerance. With a noisy measure, the tolerance keeps a set
 that was lucky from being taken for one that is below tau; see `Verdict` for what it means for members.
@@ -18,12 +19,12 @@ from enum import StrEnum
 from breakers.errors import TracingError
 from breakers.refinement.joint import single_sites
 from breakers.refinement.measured import SetLimitReached, SetMeasure
-from breakers.sites import Site
+from breakers.sites import Component, Site
 
 LEAST_LIMIT = 128
 """Sets that a search may always measure: growing alone takes about twice the logarithm of the candidates."""
 _COARSE = 16
-"""Parts into which a set is cut, at most, before its members are looked at one by one."""
+"""Parts into which the neurons of a set are cut, at most, before they are looked at one by one."""
 
 
 class Outcome(StrEnum):
@@ -127,7 +128,9 @@ class _Search:
             return self._result(Outcome.UNREACHED, grown=0)
         self._members = self._ranking[:reached]
         try:
-            self._remove_blocks(self._members[::-1], smallest=-(-reached // _COARSE), phase="blocks")
+            self._remove_blocks(self._weakest_first(Component.HEAD), smallest=1, phase="heads")
+            neurons = self._weakest_first(Component.NEURON)
+            self._remove_blocks(neurons, smallest=max(1, -(-len(neurons) // _COARSE)), phase="blocks")
             while removable := self._removable():
                 self._remove_blocks(removable, smallest=1, phase="halves")
         except SetLimitReached:
@@ -164,7 +167,7 @@ class _Search:
 
     def _remove_blocks(self, order: Sequence[Site], smallest: int, phase: str) -> None:
         """Take a block out if the rest still reaches tau, else try its halves, down to `smallest` members."""
-        waiting = [tuple(order)]
+        waiting = [tuple(order)] if order else []
         while waiting:
             block = waiting.pop()
             rest = self._without(block)
@@ -175,10 +178,16 @@ class _Search:
                 waiting += [block[half:], block[:half]]
 
     def _removable(self) -> list[Site]:
-        """Members that can go alone, those that change the measure least first."""
+        """Members that can go alone: heads first, of each kind those that change the measure least."""
         values = self._measured.means([self._without((member,)) for member in self._members], "leave_one_out")
-        found = sorted((value, at) for at, value in enumerate(values) if self._is_below(value))
-        return [self._members[at] for _, at in found]
+        found = [
+            (value, member) for value, member in zip(values, self._members, strict=True) if self._is_below(value)
+        ]
+        found.sort(key=lambda item: (item[1].component is not Component.HEAD, item[0]))
+        return [member for _, member in found]
+
+    def _weakest_first(self, kind: Component) -> tuple[Site, ...]:
+        return tuple(member for member in reversed(self._members) if member.component is kind)
 
     def _without(self, block: Sequence[Site]) -> tuple[Site, ...]:
         gone = set(block)

@@ -30,13 +30,23 @@ from breakers.tracing.circuit_file import CIRCUIT_NAME, CircuitFile
 from breakers.tracing.patches import PatchSource, TraceCase
 from breakers.training.batches import Sample
 
+MOST_CANDIDATES = 16384
+"""As many as a trace lists, and as interventions a bundle may hold; a set that large is no circuit."""
+
 
 class Candidates(StrEnum):
-    """Which components may become members."""
+    """Which kinds of components may become members."""
 
     BOTH = "both"
     HEADS = "heads"
     NEURONS = "neurons"
+
+
+_KINDS = {
+    Candidates.BOTH: (Component.HEAD, Component.NEURON),
+    Candidates.HEADS: (Component.HEAD,),
+    Candidates.NEURONS: (Component.NEURON,),
+}
 
 
 def chosen_candidates(name: str) -> Candidates:
@@ -63,7 +73,12 @@ class RefineConfig:
     settings: RefineSettings
     candidates: Candidates = Candidates.BOTH
     strongest: int | None = None
-    """Only so many candidates, those with the strongest effects; None for all that were traced."""
+    """Only so many candidates, those with the strongest effects; None for all that were traced, up to
+    `MOST_CANDIDATES`."""
+    most_heads: int | None = None
+    """Heads that may become members, those with the strongest effects; None for all that were traced."""
+    most_neurons: int | None = None
+    """The same of neurons."""
     cases: int = 64
     """Most pairs that the search measures on, of the split that was traced."""
     held_out: int = 64
@@ -72,9 +87,10 @@ class RefineConfig:
     command: str = "scalpel refine"
 
     def __post_init__(self) -> None:
-        if self.cases < 1 or self.held_out < 0 or (self.strongest is not None and self.strongest < 1):
-            found = f"cases={self.cases}, held_out={self.held_out}, strongest={self.strongest}"
-            raise StageError(f"{found}; wanted at least 1, 0 and 1")
+        limits = (self.strongest, self.most_heads, self.most_neurons)
+        if self.cases < 1 or self.held_out < 0 or any(limit is not None and limit < 0 for limit in limits):
+            found = f"cases={self.cases}, held_out={self.held_out}, limits of candidates {limits}"
+            raise StageError(f"{found}; wanted at least one case, and nothing below 0")
 
 
 def refine_trace(
@@ -102,6 +118,7 @@ def refine_trace(
         PairsError: the pairs cannot be read.
         TracingError: the trace cannot be read, nothing can be searched, or the files cannot be written.
     """
+    _make_place(config.out)
     trace = load_trace(config.trace)
     _check_base(trace.circuit, model, config)
     search, held_out = _case_sets(config, trace.circuit, tokenizer)
@@ -137,6 +154,14 @@ class _CaseSet:
 
     def by_case(self) -> dict[TraceCase, PairRecord]:
         return dict(zip(self.cases, self.records, strict=True))
+
+
+def _make_place(out: Path) -> None:
+    """Before anything is measured: a search takes minutes."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StageError(f"{out}: cannot be made: {error.strerror}; wanted a directory for the result") from error
 
 
 def _check_base(circuit: CircuitFile, model: PreTrainedModel, config: RefineConfig) -> None:
@@ -182,15 +207,16 @@ def _ranking(config: RefineConfig, trace: TraceArtifact) -> list[tuple[Site, flo
     listed = [(part.site.site(), part.effect) for part in trace.circuit.components]
     known = {site for site, _ in listed}
     rest = [item for grid in trace.effects.grids for item in grid.ranked() if item[0] not in known]
-    wanted = {
-        Candidates.BOTH: (Component.HEAD, Component.NEURON),
-        Candidates.HEADS: (Component.HEAD,),
-        Candidates.NEURONS: (Component.NEURON,),
-    }[config.candidates]
     ranked = [*listed, *sorted(rest, key=lambda item: -item[1])]
-    chosen = [item for item in ranked if item[0].component in wanted][: config.strongest]
+    limits = {Component.HEAD: config.most_heads, Component.NEURON: config.most_neurons}
+    allowed: set[Site] = set()
+    for kind in _KINDS[config.candidates]:
+        allowed.update([site for site, _ in ranked if site.component is kind][: limits[kind]])
+    chosen = [item for item in ranked if item[0] in allowed]
+    limit = MOST_CANDIDATES if config.strongest is None else min(config.strongest, MOST_CANDIDATES)
+    chosen = chosen[:limit]
     if not chosen:
-        raise StageError(f"{config.trace} has no effects of {config.candidates}; wanted a trace of them")
+        raise StageError(f"{config.trace} has no effects of components that may be members; wanted some")
     return chosen
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.cli.trace import INTERRUPTED
+
 if TYPE_CHECKING:
     from breakers.refinement.artifact import Refinement
     from breakers.refinement.manifest import Estimate
@@ -30,6 +32,12 @@ def refine(
     candidates: Annotated[str, typer.Option(help="What may be a member: both, heads or neurons.")] = "both",
     strongest: Annotated[
         int | None, typer.Option(min=1, help="Only the candidates with the strongest effects; all if left out.")
+    ] = None,
+    most_heads: Annotated[
+        int | None, typer.Option(min=0, help="Heads that may be members, the strongest; all if left out.")
+    ] = None,
+    most_neurons: Annotated[
+        int | None, typer.Option(min=0, help="Neurons that may be members, the strongest; all if left out.")
     ] = None,
     cases: Annotated[int, typer.Option(min=1, help="Most pairs that the search measures on.")] = 64,
     held_out: Annotated[int, typer.Option(min=0, help="Most validation pairs for the evidence.")] = 64,
@@ -68,13 +76,19 @@ def refine(
         settings=settings,
         candidates=chosen_candidates(candidates),
         strongest=strongest,
+        most_heads=most_heads,
+        most_neurons=most_neurons,
         cases=cases,
         held_out=held_out,
         batch_tokens=batch_tokens,
         command=shlex.join(["scalpel", *sys.argv[1:]]),
     )
     skills = BenignConfig(path=benign, limit=benign_limit, seed=seed)
-    found = run_refinement(config, model, skills, scorer, _show_step)
+    try:
+        found = run_refinement(config, model, skills, scorer, _show_step)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nscalpel: stopped; {out} has no new result\n")
+        raise typer.Exit(INTERRUPTED) from None
     sys.stderr.write("\n")
     _say(found, out)
 

@@ -142,18 +142,23 @@ def test_a_trace_becomes_a_refinement(place: Workplace) -> None:
 def test_the_same_inputs_give_the_same_bytes(place: Workplace, tmp_path: Path) -> None:
     written = []
     for name in "ab":
-        place.refine(out=tmp_path / name, strongest=1, held_out=0, cases=2)
+        place.refine(out=tmp_path / name, most_heads=1, held_out=0, cases=2)
         written.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     assert written[0] == written[1]
 
 
 def test_candidates_can_be_fewer(place: Workplace, tmp_path: Path) -> None:
-    found = place.refine(out=tmp_path, strongest=3, held_out=0).manifest
+    found = place.refine(out=tmp_path, most_heads=3, held_out=0).manifest
     assert (found.search.candidate_heads, found.evidence.held_out) == (3, False)
+    best = sorted((part.effect for part in read_circuit(place.trace / CIRCUIT_NAME).components), reverse=True)
+    assert {member.effect for member in found.members} <= set(best[:3])
+    for nothing in ({"most_heads": 0}, {"candidates": Candidates.NEURONS}):
+        with pytest.raises(StageError, match="no effects of components that may be members"):
+            place.refine(**nothing)
     with pytest.raises(StageError, match=r"candidates are 'tails'; wanted one of both, heads, neurons"):
         chosen_candidates("tails")
-    with pytest.raises(StageError, match="no effects of neurons"):
-        place.refine(candidates=Candidates.NEURONS)
+    with pytest.raises(StageError, match=r"limits of candidates \(None, -1, None\)"):
+        place.config(most_heads=-1)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_the_measure_is_the_traces(tmp_path: Path, measure: MeasureKind, source:
     if measure is MeasureKind.HARM:
         with pytest.raises(StageError, match="scorer vowels; none was given"):
             place.refine()
-    found = place.refine(scorer=VowelScorer(), cases=6, held_out=0, strongest=1).manifest
+    found = place.refine(scorer=VowelScorer(), cases=6, held_out=0, most_heads=1).manifest
     assert (found.measure.kind, found.patch.source) == (measure, source)
     assert found.search.clean == pytest.approx(read_circuit(place.trace / CIRCUIT_NAME).baseline, abs=1e-5)
 
@@ -179,6 +184,8 @@ def test_inputs_that_do_not_belong_together_are_refused(place: Workplace, tmp_pa
         refine_trace(place.config(), stranger.model, stranger.tokenizer)
     with pytest.raises(StageError, match="cases=0"):
         place.config(cases=0)
+    with pytest.raises(StageError, match="cannot be made"):
+        place.refine(out=other / "out")
 
 
 def test_benign_samples_are_read(place: Workplace, tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_benign_samples_are_read(place: Workplace, tmp_path: Path) -> None:
         ("", "has no samples"),
         ("{}\n", r"line 1: messages"),
         (json.dumps(line | {"extra": 1}), "extra"),
-        (json.dumps(line | {"reply": ""}), "line 1: the reply '' has no tokens"),
+        (json.dumps(line | {"reply": ""}), r"line 1: reply: .* at least 1"),
     ):
         path.write_text(text)
         with pytest.raises(StageError, match=words):
@@ -205,10 +212,21 @@ def test_the_command(place: Workplace, tmp_path: Path) -> None:
     place.loaded.model.save_pretrained(tmp_path / "model")
     place.loaded.tokenizer.save_pretrained(tmp_path / "model")
     options = ["--pairs", place.pairs, "--out", tmp_path / "out", "--model", tmp_path / "model", "--tau", "-1000"]
-    options += ["--tau-kind", "absolute", "--cases", "2", "--strongest", "2", "--draws", "1", "--subsets", "1"]
+    options += ["--tau-kind", "absolute", "--cases", "2", "--most-heads", "2", "--draws", "1", "--subsets", "1"]
     done = CliRunner().invoke(build_cli(), ["refine", str(place.trace), *map(str, options)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     found = load_refinement(tmp_path / "out").manifest
     assert f"{found.search.outcome}, {found.search.sets} sets measured" in done.output
     assert f"{found.size.heads} heads" in done.output
     assert "control activation_norm" in done.output
+
+
+def test_ctrl_c_ends_in_one_sentence(place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("server.cli.refine_stage.run_refinement", interrupted)
+    options = ["--pairs", str(place.pairs), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(build_cli(), ["refine", str(place.trace), *options], catch_exceptions=False)
+    assert done.exit_code == 130
+    assert done.output.strip() == f"scalpel: stopped; {tmp_path / 'out'} has no new result"
