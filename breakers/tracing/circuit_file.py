@@ -125,7 +125,7 @@ class ComponentManifest(_Model):
 
 
 class NoiseFloorManifest(_Model):
-    """How large effects come out where there is no cause: components drawn at random, patched from other pairs."""
+    """How large effects come out by chance: of components drawn without the best, patched from other pairs."""
 
     head: Finite | None = Field(ge=0)
     """An absolute effect of a head above this is not noise; None where no head was drawn."""

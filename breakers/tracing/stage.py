@@ -173,7 +173,8 @@ class _Trace:
     ) -> CircuitFile:
         config, subject = self._config, self._subject
         baseline = float(self._measure(self._cases, [()]).mean())
-        floor = self._noise_floor()
+        best = best_components(table, config.top, exact_only=verified)
+        floor = self._noise_floor({component.site.site() for component in best})
         passes = self._measure.cost.total
         judge = subject.judge
         harm = config.measure is MeasureKind.HARM
@@ -191,7 +192,7 @@ class _Trace:
             baseline=baseline,
             method=config.method,
             attribution=self._attribution(agreement),
-            components=best_components(table, config.top, exact_only=verified),
+            components=best,
             noise_floor=floor,
             cost=CostManifest(forward_passes=estimating + passes, attribution=estimating, exact=passes),
             seeds=[config.seed],
@@ -205,8 +206,12 @@ class _Trace:
         how = self._config.attribution
         return AttributionManifest(heads=how.heads, neurons=how.neurons, steps=how.steps, rank_correlation=agreement)
 
-    def _noise_floor(self) -> NoiseFloorManifest | None:
-        """None where none is asked for, or nothing can be shuffled."""
+    def _noise_floor(self, best: set[Site]) -> NoiseFloorManifest | None:
+        """None where none is asked for, or nothing can be shuffled.
+
+        The best are not drawn: another pair's neutral activation takes the behaviour away as well, so a component
+        that causes it has a real effect there.
+        """
         config = self._config
         if not config.noise_components or config.patch.source is PatchSource.MEAN or len(self._cases) < 2:
             return None
@@ -214,12 +219,12 @@ class _Trace:
         levels: dict[Component, float] = {}
         quantile = 0.95
         for component in config.components:
-            every = all_components(self._sites, (component,))
-            if every:
+            rest = [site for site in all_components(self._sites, (component,)) if site not in best]
+            if rest:
                 levels[component] = noise_floor(
                     self._measure,
                     self._cases,
-                    every,
+                    rest,
                     source=config.patch.source,
                     components=config.noise_components,
                     quantile=quantile,

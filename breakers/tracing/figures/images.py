@@ -32,7 +32,7 @@ def heat_map_png(circuit: CircuitFile, grid: EffectGrid) -> bytes:
     for layer in range(layers):
         for head in range(heads if heads <= _LABELLED_HEADS else 0):
             _label_cell(axes, grid, layer, head, limit)
-    axes.set(xlabel="head", ylabel="layer", title=_title(circuit, "heads"))
+    axes.set(xlabel="head (·: estimated)", ylabel="layer", title=_title(circuit, "heads"))
     _whole_ticks(axes.xaxis)
     _whole_ticks(axes.yaxis)
     figure.colorbar(image, label=effect_label(circuit))

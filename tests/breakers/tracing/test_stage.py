@@ -15,6 +15,7 @@ from breakers.architectures import resolve_sites
 from breakers.errors import NonFiniteError, TracingError
 from breakers.scoring import ScoredReply
 from breakers.sites import Component
+from breakers.tracing import stage
 from breakers.tracing.artifact import load_trace
 from breakers.tracing.attribution import AttributionConfig, AttributionPath
 from breakers.tracing.circuit_file import MeasureKind, TraceMethod
@@ -22,6 +23,7 @@ from breakers.tracing.figures import HEAT_MAP_NAME, NEURON_PLOT_NAME, PAGE_NAME
 from breakers.tracing.generation import GenerationConfig
 from breakers.tracing.harm import Judge
 from breakers.tracing.lead import LeadMeasure
+from breakers.tracing.noise import noise_floor
 from breakers.tracing.patches import PatchConfig, PatchSource, TraceCase
 from breakers.tracing.patching import StopRule, exact_effects
 from breakers.tracing.screening import ScreeningConfig
@@ -100,6 +102,24 @@ def test_the_same_trace_twice_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a", "b"):
         run_trace(config, subject(cases=2), tmp_path / name)
     assert (tmp_path / "a" / "circuit.json").read_bytes() == (tmp_path / "b" / "circuit.json").read_bytes()
+
+
+def test_the_noise_floor_is_drawn_from_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def noted(measure, cases, sites, **more):
+        drawn.extend(sites)
+        return noise_floor(measure, cases, sites, **more)
+
+    monkeypatch.setattr(stage, "noise_floor", noted)
+    config = TraceConfig(method=TraceMethod.ATTRIBUTION, top=TOP, noise_components=2, images=False)
+    given = subject(cases=2)
+    circuit = run_trace(config, given, tmp_path).circuit
+    best = {component.site.site() for component in circuit.components}
+    every = all_components(resolve_sites(given.model), (Component.HEAD, Component.NEURON))
+    assert set(drawn) == set(every) - best
+    assert circuit.noise_floor is not None
+    assert circuit.noise_floor.head is not None
 
 
 def test_attribution_alone_marks_nothing_exact(tmp_path: Path) -> None:
