@@ -34,10 +34,10 @@ def train(
     steering_steps: Annotated[int, typer.Option(min=1, help="Of the steering vectors' training.")] = 200,
     norm_limit: Annotated[
         float, typer.Option(help="Longest steering vector, in mean activation norms of its site.")
-    ] = 1.0,
+    ] = 2.0,
     batch: Annotated[int, typer.Option(min=1, help="Pairs, and benign samples, in a step.")] = 24,
     learning_rate: Annotated[float, typer.Option(help="Of the breaker.")] = 1e-2,
-    steering_learning_rate: Annotated[float, typer.Option(help="Of the steering vectors.")] = 3e-2,
+    steering_learning_rate: Annotated[float, typer.Option(help="Of the steering vectors.")] = 0.1,
     preserve_coef: Annotated[float, typer.Option(min=0, help="lambda_2, against lambda_1 = 1.")] = 20.0,
     neutral_coef: Annotated[float, typer.Option(min=0, help="KL on neutral replies, within lambda_2.")] = 1.0,
     harm_reduction: Annotated[float, typer.Option(help="Share of the harm that must go.")] = 0.95,
