@@ -143,13 +143,13 @@ class TrainSection(Section):
     """Most steps of the breaker's training."""
     steering_steps: Count = 200
     """Most steps of the steering vectors' training."""
-    norm_limit: Annotated[float, Field(gt=0)] = 1.0
+    norm_limit: Annotated[float, Field(gt=0)] = 2.0
     """Longest steering vector, in mean activation norms of its site."""
     batch: Count = 24
     """Pairs, and benign samples, in a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-2
     """Of the breaker."""
-    steering_learning_rate: Annotated[float, Field(gt=0)] = 3e-2
+    steering_learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """Of the steering vectors."""
     preserve_coef: Annotated[float, Field(ge=0)] = 20.0
     """lambda_2, against lambda_1 = 1."""
