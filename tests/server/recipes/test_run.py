@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,9 @@ def work(recipe: Path) -> Path:
     folder = recipe.parent / "work"
     command = [sys.executable, "-c", "from server.cli import main; main()", "recipe", "run", str(recipe)]
     command += ["--work", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+    # A shell's background jobs, and what they start, ignore SIGINT unless told otherwise.
+    told = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=told) as first:
         while not (folder / ".train.partial").exists():
             assert first.poll() is None
             time.sleep(0.05)
