@@ -6,6 +6,7 @@
       x UnknownMemberError      a member, scorer or data set that no factory knows
       x SourceFormatError       a data file that is not in its published format
       x FitError                data or a configuration from which nothing can be fitted
+      x MissingReferenceError   a reply to a question without reference answers; it cannot be judged
       x GateTableError          a table of harm and change that does not hold together
 
 Every message names what was found and what was wanted.
@@ -34,6 +35,10 @@ class SourceFormatError(ClassifiersError):
 
 class FitError(ClassifiersError):
     """Data or a configuration from which nothing can be fitted."""
+
+
+class MissingReferenceError(ClassifiersError):
+    """A reply whose question has no reference answers."""
 
 
 class GateTableError(ClassifiersError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from server.cli import classifier_fit
+from server.cli import classifier_fit, scorer_fit
 from server.cli.failures import CommandError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def build() -> typer.Typer:
     group.command("observe")(classifier_fit.observe)
     group.command("fit")(classifier_fit.fit)
     group.command("fit-judge")(classifier_fit.fit_judge)
+    group.command("fit-scorer")(scorer_fit.fit_scorer)
     group.command("eval")(classifier_fit.evaluate)
     return group
 
