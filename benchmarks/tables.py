@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import card_tables, robustness_tables, serving_tables
+from benchmarks import card_tables, harm_scorer_tables, robustness_tables, serving_tables
 from benchmarks.api_tables import api_tables
 from benchmarks.architecture_table import architecture_rows
 from benchmarks.errors import BenchmarkError, TargetsError
@@ -243,6 +243,11 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "classifier_path.made_on": _made_on("classifier_path"),
     "scorers.figures": _scorers,
     "scorers.made_on": _made_on("scorers"),
+    "harm_scorers.accuracy": _figures("harm_scorers", harm_scorer_tables.accuracy_rows),
+    "harm_scorers.one_label": _figures("harm_scorers", harm_scorer_tables.one_label_rows),
+    "harm_scorers.pairs": _figures("harm_scorers", harm_scorer_tables.pair_rows),
+    "harm_scorers.identity": _figures("harm_scorers", harm_scorer_tables.identity_rows),
+    "harm_scorers.made_on": _made_on("harm_scorers"),
     "serving.speed": _figures("serving", serving_tables.speed_rows),
     "serving.ratios": _figures("serving", serving_tables.ratio_rows),
     "serving.first_token": _figures("serving", serving_tables.first_token_rows),
