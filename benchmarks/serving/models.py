@@ -54,7 +54,7 @@ class ModelSpec:
     jobs: int
     """Different requests."""
     tokens: int
-    """At most, in a reply; for random models the mean of what requests ask for, which is half to one and a half of it."""
+    """At most, in a reply; for random models the mean of what requests ask for: from half of it to one and a half."""
     requests: Mapping[int, int]
     """Of each client in a round, by the number of clients: enough that few of them are the ramp-up and the tail."""
     threads: int | None
