@@ -52,6 +52,8 @@ class PairsSection(Section):
     """Pairs that are wanted."""
     samples: Annotated[int, Field(ge=2)] = 16
     """Most replies to a prompt."""
+    least_samples: Annotated[int, Field(ge=2)] = 2
+    """Replies to a prompt even if both kinds have come: of more, a pair that differs less can be chosen."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of the sampled replies."""
     max_new_tokens: Count = 64
