@@ -95,11 +95,12 @@ def measure_baseline(trainer: Trainer, options: Options) -> dict[str, Any]:
     target = _harm(shipped, examples)(1.0)
     quiet = [e for skill in SKILLS for e in calibration(skill, max(1, options.prompts // 10), CALIBRATION_SEED)]
     found: list[tuple[Contender, EqualHarm, float]] = []
-    for contender in BASELINES[trainer.name](trainer):
+    candidates = BASELINES[trainer.name](trainer)
+    for at, contender in enumerate(candidates, start=1):
         # Words have no strength.
         strengths = (1.0,) if isinstance(contender, Prompted) else STRENGTHS
         equal = equal_harm(_harm(contender, examples), target, strengths)
-        trainer.tell(f"strength {equal.strength:g}, calibration harm {equal.harm:.3f} for", len(equal.tried), 1)
+        trainer.tell(f"harm {equal.harm:.3f} at strength {equal.strength:g}, candidate", at, len(candidates))
         found.append((contender, equal, sum(contender.change(quiet, equal.strength))))
     contender, equal = best_candidate(found)
     measured = _measured(contender, prompts_of(trainer.subject.behaviour, options), equal.strength)
