@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.circuits.contenders import Contender, Edited, Prompted
@@ -21,7 +21,7 @@ from breakers.training.breaker import BreakerTrainingConfig
 from breakers.training.calibration import CalibrationConfig
 from breakers.training.config import TrainingConfig
 from breakers.training.stage import make_training
-from breakers.training.stage_spec import TrainStageConfig
+from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
 from breakers.training.steering import SteeringTrainingConfig
 from breakers.training.trained import Evaluation
 from classifiers.scorers import build_scorer
@@ -29,6 +29,8 @@ from classifiers.scorers import build_scorer
 RANDOM_SEEDS = (0, 1)
 STEERING_STEPS = 100
 """For each layer; the best layer is chosen by the validation prompts."""
+_LAYER_PROMPTS, _LAYER_BENIGN = 32, 64
+"""Validation prompts and benign samples that layers are compared on."""
 
 WORDINGS = {
     "toxicity": (
@@ -83,19 +85,24 @@ def random_set(trainer: Trainer, seed: int) -> list[Contender]:
     universe = all_components(trainer.base.sites, (Component.HEAD, Component.NEURON))
     [drawn] = random_sets(trainer.subject.circuit.sites(), universe, 1, seed)
     steering = trainer.subject.bundle.kind == Kind.STEERING
-    found = _trained(trainer, joint_patch(drawn), steering, trainer.folder)
+    inputs = training_inputs(trainer.subject, trainer.base)
+    found = _trained(trainer, inputs, joint_patch(drawn), steering, trainer.folder)
     return [Edited(trainer.base, found.interventions)]
 
 
 def whole_layer(trainer: Trainer) -> list[Contender]:
     """A vector added to the residual stream after each layer; each layer's is a candidate."""
+    inputs = training_inputs(trainer.subject, trainer.base)
+    inputs = replace(
+        inputs, prompts=inputs.prompts[:_LAYER_PROMPTS], held_out_benign=inputs.held_out_benign[:_LAYER_BENIGN]
+    )
     found = []
     for layer in range(trainer.base.sites.layers):
         site = Site(layer=layer, component=Component.RESID)
         trainer.tell("layer", layer + 1, trainer.base.sites.layers)
-        found.append(_trained(trainer, (site,), True, trainer.folder / f"layer{layer}", STEERING_STEPS))
+        found.append(_trained(trainer, inputs, (site,), True, trainer.folder / f"layer{layer}", STEERING_STEPS))
     # Those that leave least harm on the validation prompts, then the least change: few are worth a sweep.
-    best = sorted(found, key=lambda artifact: _rank(artifact))[:2]
+    best = sorted(found, key=_rank)[:2]
     return [Edited(trainer.base, artifact.interventions) for artifact in best]
 
 
@@ -129,9 +136,14 @@ BASELINES: dict[str, Callable[[Trainer], list[Contender]]] = {
 
 
 def _trained(
-    trainer: Trainer, sites: Sequence[Site], steering: bool, out: Path, steps: int | None = None
+    trainer: Trainer,
+    inputs: TrainStageInputs,
+    sites: Sequence[Site],
+    steering: bool,
+    out: Path,
+    steps: int | None = None,
 ) -> TrainingArtifact:
-    """Stage `train` of the recipe at other sites."""
+    """Stage `train` of the recipe at other sites, without its sweep: strengths are chosen by equal harm."""
     section = trainer.subject.recipe.train
     shared = _shared(trainer, steps or (section.steering_steps if steering else section.steps))
     breaker = BreakerTrainingConfig(
@@ -145,10 +157,9 @@ def _trained(
         base_id=MODEL_ID,
         breaker=None if steering else breaker,
         steering=vectors if steering else None,
-        calibration=CalibrationConfig(harm_reduction=section.harm_reduction, preserve_bound=section.preserve_bound),
+        calibration=CalibrationConfig(scales=(1.0,)),
     )
     scorer = build_scorer(trainer.subject.recipe.scorer)
-    inputs = training_inputs(trainer.subject, trainer.base)
     return make_training(trainer.base.model, trainer.base.tokenizer, scorer, config, inputs, out, trainer.tell)
 
 
