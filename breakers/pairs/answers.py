@@ -31,6 +31,11 @@ class Replies:
         """The reply of the highest score times `sign`; of equals the most frequent, then the first."""
         return max(self._numbers, key=lambda text: (sign * self._scores[text], self._numbers[text]), default=None)
 
+    def ends(self) -> tuple[str, str] | None:
+        """The replies of the highest and of the lowest score; None where there are not two different ones."""
+        ranked = sorted(self._numbers, key=lambda text: (self._scores[text], text))
+        return (ranked[-1], ranked[0]) if len(ranked) > 1 else None
+
 
 class Answers:
     """All replies to one prompt, by kind; whoever judges them adds them."""
@@ -46,5 +51,20 @@ class Answers:
             neutral=self.neutral.most(-1),
             harmful_count=self.harmful.total,
             neutral_count=self.neutral.total,
+            unusable=self.unusable,
+        )
+
+    def ranked_outcome(self) -> Outcome:
+        """As `outcome`, of replies that were all added to `neutral`: what scored highest stands for the harmful one.
+
+        For rehearsals alone: neither reply need be harmful.
+        """
+        ends = self.neutral.ends()
+        highest, lowest = (None, None) if ends is None else ends
+        return Outcome(
+            harmful=highest,
+            neutral=lowest,
+            harmful_count=int(ends is not None),
+            neutral_count=self.neutral.total - int(ends is not None),
             unusable=self.unusable,
         )
