@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from breakers.errors import PairsError
 from breakers.pairs.build import BuildResult, build_pairs
-from breakers.pairs.drafts import PairDraft, Prompt, instructed
+from breakers.pairs.drafts import PairDraft, Prompt, instructed, with_system
 from breakers.pairs.files import write_atomically, write_pairs
 from breakers.pairs.sources import HubReference, PairSource, PromptSource, SourceSpec, build_source
 from breakers.pairs.sources.sampled import SamplingConfig, SamplingTally, sample_pairs, sampled_with

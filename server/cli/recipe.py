@@ -43,7 +43,7 @@ def run(
     changes: Changes = None,
     rehearse: Rehearse = False,
     work: Annotated[
-        Path | None, typer.Option(help="Folder of the stages' artifacts; runs/RECIPE.MODEL if left out.")
+        Path | None, typer.Option(help="Folder of the stages' artifacts; runs/NAME.MODEL if left out.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="The last stage to run; all if left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where a copy of the bundle goes.")] = None,
@@ -59,7 +59,7 @@ def run(
         raise StageError(f"--until {until} makes no bundle; leave --out away")
     request = RunRequest(recipe=recipe, model=model, changes=tuple(changes or ()), rehearse=rehearse)
     read = requested_recipe(request)
-    folder = work or Path("runs") / request.folder_name
+    folder = work or Path("runs") / request.folder_name(read)
     stages = recipe_stages(prepared_run(request, read))
     try:
         done = run_stages(stages, folder, request.command, _reporter, until)

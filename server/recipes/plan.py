@@ -50,7 +50,7 @@ def plan_lines(request: RunRequest) -> list[str]:
     lines = [f"{request.command}", f"model     {model_line(recipe.model)}"]
     for stage in stages:
         lines += [f"{stage.name:9} {stage.does}", f"{'':9} cost: {stage.costs}"]
-    lines.append(f"{'':9} artifacts in runs/{request.folder_name} unless --work names another folder")
+    lines.append(f"{'':9} artifacts in runs/{request.folder_name(recipe)} unless --work names another folder")
     if request.rehearse:
         lines.append(f"{'':9} a rehearsal: its bundle is refused by everything that uses bundles")
     return lines

@@ -33,12 +33,10 @@ class RunRequest:
         words += [word for change in self.changes for word in ("--set", shown_change(change))]
         return shlex.join([*words, *(["--rehearse"] if self.rehearse else [])])
 
-    @property
-    def folder_name(self) -> str:
-        """What the folder of the stages' artifacts is called unless another is named."""
-        model = None if self.model is None else model_file(self.recipe, self.model).stem
-        parts = [self.recipe.stem, *([] if model is None else [model]), *(["rehearsal"] if self.rehearse else [])]
-        return ".".join(parts)
+    def folder_name(self, recipe: Recipe) -> str:
+        """What the folder of the stages' artifacts is called unless another is named: NAME, or NAME.MODEL."""
+        model = [] if self.model is None else [model_file(self.recipe, self.model).stem]
+        return ".".join([recipe.name, *model, *(["rehearsal"] if self.rehearse else [])])
 
 
 def requested_recipe(request: RunRequest) -> Recipe:

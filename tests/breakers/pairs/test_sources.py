@@ -18,9 +18,9 @@ from breakers.demo.corpus.base import normalise
 from breakers.demo.scoring import harmful
 from breakers.errors import PairsError
 from breakers.pairs.build import build_pairs
-from breakers.pairs.drafts import PairDraft, Prompt, instructed
+from breakers.pairs.drafts import PairDraft, Prompt, instructed, with_system
 from breakers.pairs.files import check_splits
-from breakers.pairs.record import Split, as_dicts, user_turn
+from breakers.pairs.record import Message, Split, as_dicts, user_turn
 from breakers.pairs.sources import SOURCES, HubReference, PairSource, SourceSpec, build_source
 from breakers.pairs.sources.refusals import REFUSALS, refusal_of
 
@@ -262,6 +262,12 @@ def test_an_instruction_goes_before_both_prompts() -> None:
         Prompt(messages=user_turn("a"), contrast_prompt=user_turn("b"), source="s", licence="l"), "Go on: "
     )
     assert (made.messages, made.contrast_prompt) == (user_turn("Go on: a"), user_turn("Go on: b"))
+
+
+def test_a_system_turn_goes_before_both_prompts() -> None:
+    made = with_system(Prompt(messages=user_turn("a"), contrast_prompt=user_turn("b"), source="s", licence="l"), "S")
+    system = Message(role="system", content="S")
+    assert (made.messages, made.contrast_prompt) == ((system, *user_turn("a")), (system, *user_turn("b")))
 
 
 class Label:

@@ -158,8 +158,9 @@ def test_records_say_how_and_not_where(tmp_path: Path) -> None:
     changes = (f"model.path={tmp_path}/copy", "trace.limit=5")
     request = RunRequest(recipe=tmp_path / "recipe.yaml", model=f"{tmp_path}/models/tiny.yaml", changes=changes)
     said = "scalpel recipe run recipe.yaml --model tiny --set model.path=copy --set trace.limit=5"
-    assert (request.command, request.folder_name) == (said, "recipe.tiny")
-    assert replace(request, rehearse=True).folder_name == "recipe.tiny.rehearsal"
+    recipe = requested_recipe(request)
+    assert (request.command, request.folder_name(recipe)) == (said, "toxicity.tiny")
+    assert replace(request, rehearse=True).folder_name(recipe) == "toxicity.tiny.rehearsal"
 
 
 def test_a_rehearsal_takes_the_least_sizes(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_command_says_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert ended.value.code == 0
     assert "model     the packaged demo model, float32" in said
-    assert "artifacts in runs/demo-toxicity.rehearsal" in said
+    assert "artifacts in runs/toxicity.rehearsal" in said
     assert "a rehearsal: its bundle is refused by everything that uses bundles" in said
     for name in ("pairs", "trace", "refine", "train", "gate", "bundle"):
         assert f"\n{name:9} " in said

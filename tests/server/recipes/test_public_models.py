@@ -14,6 +14,7 @@ from public_data import write_public_data
 
 from breakers.bundles import Bundle, load_bundle
 from breakers.errors import RehearsalError
+from breakers.pairs.files import load_pairs
 from breakers.scoring import HarmScorer, ScoredReply
 from classifiers.scorers import SCORERS
 from classifiers.scorers import build_scorer as real_scorer
@@ -91,8 +92,10 @@ def check_served(bundle: Bundle, directory: Path) -> None:
 def test_a_recipe_is_rehearsed(
     recipe: str, model: str, models: dict[str, Path], changes: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    bundle = rehearsed(recipe, model, models[model], changes[recipe], tmp_path)
+    bundle = rehearsed(recipe, model, models[model], [*changes[recipe], "model.system=Be brief."], tmp_path)
     check_served(bundle, models[model])
+    for record in load_pairs(tmp_path / "pairs" / "pairs.jsonl"):
+        assert [message.role for message in record.messages] == ["system", "user"]
     manifest = bundle.manifest
     assert manifest.base.id == "Qwen/Qwen3-0.6B"
     assert manifest.rehearsal
