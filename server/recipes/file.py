@@ -117,8 +117,8 @@ class PairsSection(Section):
     """Whether the scorer has to find completions that the source gives as harmful and as neutral as it says."""
     count: Count = 800
     """Pairs that are wanted."""
-    samples: Annotated[int, Field(ge=4)] = 16
-    """Most replies to a prompt; four at a time."""
+    samples: Annotated[int, Field(ge=2)] = 16
+    """Most replies to a prompt, at most four at a time."""
     batch_rows: Annotated[int, Field(ge=4)] = 512
     """Replies written at once."""
     longest_prompt: Count = 256

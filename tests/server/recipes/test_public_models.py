@@ -120,6 +120,15 @@ def test_every_recipe_is_rehearsed_on_every_model(
     assert (bundle.manifest.gate is None) == (recipe == "harmful-request")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["gemma-3-4b-it", "mistral-7b-instruct"])
+def test_a_recipe_is_rehearsed_in_half_precision(
+    model: str, models: dict[str, Path], changes: dict[str, list[str]], tmp_path: Path
+) -> None:
+    sets = [*changes["toxicity"], "model.dtype=bfloat16"]
+    check_served(rehearsed("toxicity", model, models[model], sets, tmp_path), models[model])
+
+
 def test_there_is_a_stand_in_for_every_model() -> None:
     assert sorted(path.stem for path in (ROOT / "recipes" / "models").glob("*.yaml")) == sorted(FAMILIES)
 
