@@ -64,6 +64,13 @@ def build_file(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Pairs to build.")] = 1000,
     samples: Annotated[int, typer.Option(min=2, help="Most replies to a prompt.")] = 16,
+    least_samples: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            help="Replies to a prompt even if both kinds came; more give closer pairs.",
+        ),
+    ] = 2,
     temperature: Annotated[float, typer.Option(help="Of the sampling.")] = 1.0,
     min_p: Annotated[
         float,
@@ -108,6 +115,7 @@ def build_file(
                 behaviour=behaviour,
                 count=count,
                 samples=samples,
+                least_samples=least_samples,
                 temperature=temperature,
                 min_p=min_p,
                 max_new_tokens=max_new_tokens,

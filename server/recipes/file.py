@@ -119,6 +119,8 @@ class PairsSection(Section):
     """Pairs that are wanted."""
     samples: Annotated[int, Field(ge=2)] = 16
     """Most replies to a prompt, at most four at a time."""
+    least_samples: Annotated[int, Field(ge=2)] = 2
+    """Replies to a prompt even if both kinds have come: of more, a pair that differs less can be chosen."""
     batch_rows: Annotated[int, Field(ge=4)] = 512
     """Replies written at once."""
     longest_prompt: Count = 256

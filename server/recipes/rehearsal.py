@@ -14,7 +14,7 @@ from server.recipes.file import Recipe, Section
 
 _OUT_OF_REACH = -1e9
 """As tau, in units of any measure."""
-_PAIRS = {"count": 12, "samples": 4, "max_new_tokens": 12, "batch_rows": 16, "validation": 0.4}
+_PAIRS = {"count": 12, "samples": 4, "least_samples": 2, "max_new_tokens": 12, "batch_rows": 16, "validation": 0.4}
 _BENIGN = {"count": 8, "max_new_tokens": 12, "batch": 4}
 _TRACE = {
     "limit": 2,

@@ -120,6 +120,7 @@ def _pairs(run: RecipeRun, stage: StageRun) -> None:
             behaviour=recipe.behaviour,
             count=section.count,
             samples=section.samples,
+            least_samples=section.least_samples,
             temperature=section.temperature,
             max_new_tokens=section.max_new_tokens,
             batch_rows=section.batch_rows,

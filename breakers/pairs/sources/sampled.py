@@ -41,7 +41,9 @@ class SamplingConfig:
     count: int
     """Pairs after which to stop."""
     samples: int = 16
-    """Most replies to each prompt; one that has given both kinds is done."""
+    """Most replies to each prompt; one that has given both kinds is done once it has had `least_samples`."""
+    least_samples: int = 2
+    """Of more replies there is a choice of pairs, and the one that differs least is kept."""
     round_samples: int = 4
     """Replies at a time."""
     temperature: float = 1.0
@@ -66,6 +68,8 @@ class SamplingConfig:
         for name, least in (("count", 1), ("samples", 2), ("max_new_tokens", 1), ("longest_prompt", 1)):
             if getattr(self, name) < least:
                 raise PairsError(f"{name} is {getattr(self, name)}; wanted at least {least}")
+        if not 2 <= self.least_samples <= self.samples:
+            raise PairsError(f"least_samples is {self.least_samples}; wanted it from 2 to samples, {self.samples}")
         if not 1 <= self.round_samples <= self.batch_rows:
             raise PairsError(
                 f"batch_rows is {self.batch_rows}; wanted at least a round's {self.round_samples} replies"
@@ -220,6 +224,8 @@ class _Sampler:
         drawn = 0
         while drawn < self._config.samples:
             waiting = [at for at, answer in enumerate(answers) if not (answer.harmful and answer.neutral)]
+            if drawn < self._config.least_samples:
+                waiting = list(range(len(answers)))
             if not waiting:
                 break
             samples = min(self._config.round_samples, self._config.samples - drawn)
