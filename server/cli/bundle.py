@@ -41,6 +41,9 @@ def verify(
     model: Annotated[
         str | None, typer.Option(help="Base model directory: also verify the fingerprint and the canary.")
     ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="What --model is loaded as: of a bundle that was made in a shorter type, that type.")
+    ] = "float32",
     chain: Annotated[
         Path | None, typer.Option(help="Folder of a recipe's stages: also recompute the hashes from pairs to bundle.")
     ] = None,
@@ -55,7 +58,7 @@ def verify(
     if model is not None:
         from server.cli.bundle_base import verify_on_model
 
-        cosine = verify_on_model(bundle, model)
+        cosine = verify_on_model(bundle, model, dtype)
         typer.echo(f"{bundle.name}: fits {model}; canary cosine {cosine:.4f}")
     if chain is not None:
         from breakers.errors import StageError

@@ -72,11 +72,14 @@ def recipe_command(recipe: str, model: str, directory: Path, sets: list[str], wo
     return [*words, *(word for change in (f"model.path={directory}", *sets) for word in ("--set", change)), *more]
 
 
-def rehearsed(recipe: str, model: str, directory: Path, sets: list[str], work: Path) -> Bundle:
+def rehearsed(
+    recipe: str, model: str, directory: Path, sets: list[str], work: Path, dtype: str = "float32"
+) -> Bundle:
     assert run(*recipe_command(recipe, model, directory, sets, work, "--rehearse")) == 0
     name = read_recipe(ROOT / "recipes" / f"{recipe}.yaml").name
     place = work / "bundle" / name
-    assert run("bundle", "verify", str(place), "--chain", str(work), "--model", str(directory)) == 0
+    base = ["--model", str(directory), "--dtype", dtype]
+    assert run("bundle", "verify", str(place), "--chain", str(work), *base) == 0
     return load_bundle(place)
 
 
@@ -126,7 +129,8 @@ def test_a_recipe_is_rehearsed_in_half_precision(
     model: str, models: dict[str, Path], changes: dict[str, list[str]], tmp_path: Path
 ) -> None:
     sets = [*changes["toxicity"], "model.dtype=bfloat16"]
-    check_served(rehearsed("toxicity", model, models[model], sets, tmp_path), models[model])
+    bundle = rehearsed("toxicity", model, models[model], sets, tmp_path, "bfloat16")
+    check_served(bundle, models[model])
 
 
 def test_there_is_a_stand_in_for_every_model() -> None:
