@@ -4,7 +4,6 @@ BenchmarkError
   x TargetsError      `targets.toml` or a result file is not in its format
   x ServedModelError  the server under measurement did not start, failed a request, or answered wrongly
   x TracedEffectsError  a contender's causal effects are not ours
-  x RecipeFailedError  a command of a recipe failed
 """
 
 
@@ -22,7 +21,3 @@ class ServedModelError(BenchmarkError):
 
 class TracedEffectsError(BenchmarkError):
     """A contender of the tracing benchmark whose effects differ from ours: its time says nothing."""
-
-
-class RecipeFailedError(BenchmarkError):
-    """A command of a measured recipe failed; what it said stands above."""

@@ -26,7 +26,7 @@ class TrainStageConfig:
     steering: SteeringTrainingConfig | None
     """None to train no steering vectors."""
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    tolerance: float = 0.005
+    tolerance: float = 0.001
     """Nats a token; changes of benign samples this close count as equal in the selection."""
     max_new_tokens: int = 64
     """Of replies that are judged."""
