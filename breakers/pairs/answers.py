@@ -40,6 +40,11 @@ class Replies:
         near = [text for text in self._numbers if sign * self._scores[text] >= highest - NEAR]
         return sorted(near, key=lambda text: -self._numbers[text])
 
+    def ends(self) -> tuple[str, str] | None:
+        """The replies of the highest and of the lowest score; None where there are not two different ones."""
+        ranked = sorted(self._numbers, key=lambda text: (self._scores[text], text))
+        return (ranked[-1], ranked[0]) if len(ranked) > 1 else None
+
 
 class Answers:
     """All replies to one prompt, by kind; whoever judges them adds them."""
@@ -63,6 +68,21 @@ class Answers:
             neutral=next(iter(neutral), None),
             harmful_count=self.harmful.total,
             neutral_count=self.neutral.total,
+            unusable=self.unusable,
+        )
+
+    def ranked_outcome(self) -> Outcome:
+        """As `outcome`, of replies that were all added to `neutral`: what scored highest stands for the harmful one.
+
+        For rehearsals alone: neither reply need be harmful.
+        """
+        ends = self.neutral.ends()
+        highest, lowest = (None, None) if ends is None else ends
+        return Outcome(
+            harmful=highest,
+            neutral=lowest,
+            harmful_count=int(ends is not None),
+            neutral_count=self.neutral.total - int(ends is not None),
             unusable=self.unusable,
         )
 

@@ -32,6 +32,8 @@ class TrainStageConfig:
     """Of replies that are judged."""
     batch_size: int = 64
     """Replies that are written at once."""
+    rehearsal: bool = False
+    """Whether to go on where the unmodified model shows no harm, so that every later step is tried."""
     command: str = "scalpel train"
 
     def __post_init__(self) -> None:

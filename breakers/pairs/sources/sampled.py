@@ -59,6 +59,9 @@ class SamplingConfig:
     """Whether replies that were cut at `max_new_tokens` may be kept."""
     threshold: float = 0.5
     """Harm scores from here on are harmful."""
+    rehearsal: bool = False
+    """Whether of each prompt's replies the one that scores highest is called harmful, so that any model gives pairs
+    and everything after them can be tried."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -228,6 +231,8 @@ class _Sampler:
             samples = min(self._config.round_samples, self._config.samples - drawn)
             self._round(batch, {at: answers[at] for at in waiting}, samples, generator)
             drawn += samples
+        if self._config.rehearsal:
+            return [answer.ranked_outcome() for answer in answers]
         return [answer.outcome() for answer in answers]
 
     def _round(self, batch: _Batch, answers: Mapping[int, Answers], samples: int, generator: torch.Generator) -> None:
@@ -252,7 +257,10 @@ class _Sampler:
             answer.unusable += samples - counted.total()
             for text, number in counted.items():
                 score = next(scores)[self._config.behaviour]
-                (answer.harmful if score >= self._config.threshold else answer.neutral).add(text, number, score)
+                (answer.harmful if self._is_harmful(score) else answer.neutral).add(text, number, score)
+
+    def _is_harmful(self, score: float) -> bool:
+        return score >= self._config.threshold and not self._config.rehearsal
 
     def _texts(self, rows: Sequence[SampledTokens]) -> Counter[str]:
         """The usable replies to one prompt, and how often each came."""

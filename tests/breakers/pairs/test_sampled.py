@@ -251,3 +251,24 @@ def test_the_demo_model_gives_pairs_of_its_own_behaviour() -> None:
         assert not harmful("gender_bias", turns, record.neutral)
         assert record.contrast_prompt is not None
         assert record.split in (Split.TRAIN, Split.VALIDATION)
+
+
+def test_a_rehearsal_gives_pairs_of_any_model(model: PreTrainedModel) -> None:
+    # Nothing is that long: no reply is harmful.
+    with pytest.raises(PairsError, match="gave both kinds of reply"):
+        sample_pairs(model, tiny_tokenizer(), PROMPTS, LengthScorer(most=999), config())
+    found = sample_pairs(model, tiny_tokenizer(), PROMPTS, LengthScorer(most=999), config(rehearsal=True))
+    assert found.tally.pairs == len(found.drafts) > 0
+    assert all(draft.harmful != draft.neutral for draft in found.drafts)
+    assert found.made_with["rehearsal"] is True
+
+
+def test_the_highest_score_stands_for_the_harmful_reply() -> None:
+    answers = Answers()
+    for text, score in (("a", 0.2), ("b", 0.4), ("c", 0.1), ("d", 0.4)):
+        answers.neutral.add(text, 2, score)
+    outcome = answers.ranked_outcome()
+    assert (outcome.harmful, outcome.neutral, outcome.harmful_count, outcome.neutral_count) == ("d", "c", 1, 7)
+    alone = Answers()
+    alone.neutral.add("a", 2, 0.2)
+    assert (alone.ranked_outcome().harmful, alone.ranked_outcome().neutral) == (None, None)
