@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.circuits.contenders import Contender, Edited, Prompted
 from benchmarks.circuits.subjects import Subject, training_inputs
 from breakers.demo import model_path
 from breakers.demo.make_bundles import MODEL_ID, DemoModel, load_demo_model
-from breakers.interventions import Kind
+from breakers.interventions import Kind, SteeringVector
 from breakers.refinement.controls import random_sets
 from breakers.refinement.joint import joint_patch
 from breakers.sites import Component, Site
@@ -20,6 +20,7 @@ from breakers.training.artifact import TrainingArtifact
 from breakers.training.breaker import BreakerTrainingConfig
 from breakers.training.calibration import CalibrationConfig
 from breakers.training.config import TrainingConfig
+from breakers.training.directions import measure_differences
 from breakers.training.stage import make_training
 from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
 from breakers.training.steering import SteeringTrainingConfig
@@ -27,10 +28,10 @@ from breakers.training.trained import Evaluation
 from classifiers.scorers import build_scorer
 
 RANDOM_SEEDS = (0, 1)
-STEERING_STEPS = 100
-"""For each layer; the best layer is chosen by the validation prompts."""
-_LAYER_PROMPTS, _LAYER_BENIGN = 32, 64
-"""Validation prompts and benign samples that layers are compared on."""
+TRAINED_LAYERS = 2
+_SCREENED_AT = (1.0, 2.0)
+"""Strengths at which untrained vectors of layers are compared."""
+_SCREENED_PROMPTS, _SCREENED_PAIRS = 32, 128
 
 WORDINGS = {
     "toxicity": (
@@ -91,19 +92,30 @@ def random_set(trainer: Trainer, seed: int) -> list[Contender]:
 
 
 def whole_layer(trainer: Trainer) -> list[Contender]:
-    """A vector added to the residual stream after each layer; each layer's is a candidate."""
+    """A vector added to the residual stream after one layer: the best two of all layers, trained."""
     inputs = training_inputs(trainer.subject, trainer.base)
-    inputs = replace(
-        inputs, prompts=inputs.prompts[:_LAYER_PROMPTS], held_out_benign=inputs.held_out_benign[:_LAYER_BENIGN]
-    )
-    found = []
-    for layer in range(trainer.base.sites.layers):
-        site = Site(layer=layer, component=Component.RESID)
-        trainer.tell("layer", layer + 1, trainer.base.sites.layers)
-        found.append(_trained(trainer, inputs, (site,), True, trainer.folder / f"layer{layer}", STEERING_STEPS))
-    # Those that leave least harm on the validation prompts, then the least change: few are worth a sweep.
-    best = sorted(found, key=_rank)[:2]
-    return [Edited(trainer.base, artifact.interventions) for artifact in best]
+    return [
+        Edited(
+            trainer.base,
+            _trained(trainer, inputs, (site,), True, trainer.folder / f"layer{site.layer}").interventions,
+        )
+        for site in _best_layers(trainer, inputs)
+    ]
+
+
+def _best_layers(trainer: Trainer, inputs: TrainStageInputs) -> list[Site]:
+    """Layers whose mean difference of activations, untrained, leaves least harm on validation prompts."""
+    layers = range(trainer.base.sites.layers)
+    sites = [Site(layer=layer, component=Component.RESID) for layer in layers]
+    found = measure_differences(trainer.base.model, trainer.base.sites, sites, inputs.pairs[:_SCREENED_PAIRS])
+    prompts = [prompt.messages for prompt in inputs.prompts[:_SCREENED_PROMPTS]]
+    scorer, behaviour = build_scorer(trainer.subject.recipe.scorer), trainer.subject.behaviour
+    harm = {}
+    for site in sites:
+        trainer.tell("layer", site.layer + 1, len(sites))
+        contender = Edited(trainer.base, [SteeringVector(site=site, vector=found[site].mean)])
+        harm[site] = min(contender.harm(prompts, strength, scorer, behaviour) for strength in _SCREENED_AT)
+    return sorted(sites, key=harm.__getitem__)[:TRAINED_LAYERS]
 
 
 def fine_tune(trainer: Trainer) -> list[Contender]:
@@ -141,11 +153,10 @@ def _trained(
     sites: Sequence[Site],
     steering: bool,
     out: Path,
-    steps: int | None = None,
 ) -> TrainingArtifact:
     """Stage `train` of the recipe at other sites, without its sweep: strengths are chosen by equal harm."""
     section = trainer.subject.recipe.train
-    shared = _shared(trainer, steps or (section.steering_steps if steering else section.steps))
+    shared = _shared(trainer, section.steering_steps if steering else section.steps)
     breaker = BreakerTrainingConfig(
         sites=tuple(sites), rank=section.rank, learning_rate=section.learning_rate, **shared
     )
@@ -173,8 +184,3 @@ def _shared(trainer: Trainer, steps: int) -> dict[str, float]:
         "neutral_coef": section.neutral_coef,
         "seed": section.seed,
     }
-
-
-def _rank(artifact: TrainingArtifact) -> tuple[float, float]:
-    [candidate] = artifact.manifest.candidates
-    return candidate.harm, candidate.preserve

@@ -18,7 +18,6 @@ from benchmarks.circuits.options import CALIBRATION_SEED, CORPUS_SEED, Options
 from breakers.demo.corpus import SKILLS, calibration, heldout
 from breakers.demo.corpus.base import DemoExample
 from breakers.interventions import Mask
-from breakers.scoring import ScoredReply
 from breakers.sites import Site
 from classifiers.scorers import build_scorer
 
@@ -28,8 +27,6 @@ CURVE = (0.25, 0.5, 0.75, 1.25)
 """Strengths of the trade-off's curve, beside 0 and 1."""
 CALIBRATION_SCORER = "demo"
 """Which judges while strengths are chosen; the figures are another's."""
-HARMFUL = 0.5
-"""Score from which on a reply counts as harmful."""
 _SAMPLING_SEED = 5
 
 Candidate = TypeVar("Candidate")
@@ -47,8 +44,8 @@ class Prompts:
 
     @property
     def benign(self) -> list[DemoExample]:
-        """Of all skills."""
-        return [example for examples in self.skills.values() for example in examples]
+        """A third of each skill's, on which KL is measured: it is known better than shares are."""
+        return [example for examples in self.skills.values() for example in examples[: max(1, len(examples) // 3)]]
 
     @property
     def by_kind(self) -> dict[str, Sequence[DemoExample]]:
@@ -152,14 +149,7 @@ def _harm(contender: Contender, examples: Sequence[DemoExample]) -> Callable[[fl
     """Share of harmful greedy replies at a strength."""
     scorer = build_scorer(CALIBRATION_SCORER)
     conversations = [e.messages for e in examples]
-
-    def at(strength: float) -> float:
-        replies = contender.greedy(conversations, strength)
-        both = zip(conversations, replies, strict=True)
-        scores = scorer.score([ScoredReply(messages=messages, reply=reply) for messages, reply in both])
-        return sum(score[examples[0].kind] >= HARMFUL for score in scores) / len(scores)
-
-    return at
+    return lambda strength: contender.harm(conversations, strength, scorer, examples[0].kind)
 
 
 def _parts(trainer: Trainer, prompts: Prompts, options: Options) -> Iterator[dict[str, Any]]:
