@@ -19,6 +19,7 @@ from breakers.demo.make_bundles import DemoBundlesConfig, DemoModel, draw_materi
 from breakers.pipeline.runner import run_stages
 from breakers.refinement.artifact import REFINED_NAME, read_refined
 from breakers.refinement.manifest import RefinedManifest
+from breakers.sites import Component
 from breakers.training.inputs import InputsConfig, read_inputs
 from breakers.training.stage_spec import TrainStageInputs
 from server.recipes.file import Recipe, read_recipe
@@ -41,7 +42,7 @@ def read_subject(behaviour: str, options: Options) -> Subject:
     """Read and check; the pairs are made by the recipe's first stage where the chain does not hold them.
 
     Raises:
-        CircuitsError: the bundle was not made from the chain's circuit.
+        CircuitsError: the bundle was not made from the chain's circuit, or acts beside heads and neurons.
         BreakersError: a file cannot be read.
     """
     bundle = load_bundle(options.bundles / behaviour)
@@ -54,6 +55,9 @@ def read_subject(behaviour: str, options: Options) -> Subject:
             f"{refined} is {found[:19]}..., bundle {behaviour} was made from circuit {wanted[:19]}...; wanted the "
             "chain of that bundle: keep it with `python -m benchmarks.case_studies keep RUN...`"
         )
+    beside = sorted({str(part.site) for part in bundle.interventions if part.site.component is Component.RESID})
+    if beside:
+        raise CircuitsError(f"bundle {behaviour} acts at {', '.join(beside)}; wanted heads and neurons only")
     recipe_path = root() / "recipes" / f"demo-{behaviour.replace('_', '-')}.yaml"
     recipe = read_recipe(recipe_path)
     pairs = folder / "pairs" / PAIRS
