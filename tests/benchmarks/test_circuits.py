@@ -8,16 +8,19 @@ import pytest
 import torch
 
 from benchmarks.circuits import __main__ as command
+from benchmarks.circuits import figures as figures_module
 from benchmarks.circuits import jobs
 from benchmarks.circuits.baselines import WORDINGS
 from benchmarks.circuits.contenders import Contender, Edited, Prompted
 from benchmarks.circuits.equal import TOLERANCE, equal_harm
-from benchmarks.circuits.figures import against_circuit, cost_figures, joined
+from benchmarks.circuits.examples import EXAMPLES_NAME, read_examples, write_examples
+from benchmarks.circuits.figures import against_circuit, all_figures, cost_figures, joined
 from benchmarks.circuits.jobs import Job, all_jobs, run_jobs
 from benchmarks.circuits.lora import Tuned, adapters, tune, with_adapters
-from benchmarks.circuits.measuring import best_candidate
+from benchmarks.circuits.measuring import CURVE, best_candidate, prompts_of
 from benchmarks.circuits.mitigation import Labelled, mitigation_figures, share_among
 from benchmarks.circuits.options import CHAINS, Options
+from benchmarks.circuits.served_arms import served_examples
 from benchmarks.demo_arms import JudgedKind
 from benchmarks.history import root
 from benchmarks.results import targets_path
@@ -259,6 +262,62 @@ def test_only_the_whole_run_is_committed() -> None:
     assert parsed("--processes", "1", "--work", "elsewhere").whole
     for few in (["--prompts", "3"], ["--behaviours", "toxicity"], ["--steps", "2"], ["--bundles", "x"]):
         assert not parsed(*few).whole
+
+
+def reply(example, arm: str) -> str:
+    return (example.harmful_reply if arm == "off" else example.neutral_reply) or example.reply
+
+
+def made_up_results(options: Options) -> dict[Job, dict]:
+    """What jobs return of a model that is harmful without any breaker and right with all of them."""
+    examples = served_examples(options)
+    arms = {
+        arm: {
+            kind: [(reply(e, arm), {"toxicity": float(arm != "off")}) for e in rows]
+            for kind, rows in examples.items()
+        }
+        for arm in ("off", "on", "strict")
+    }
+    results: dict[Job, dict] = {Job(behaviour="", name="served"): {"greedy": arms, "sampled": arms}}
+    for job in all_jobs(options)[1:]:
+        prompts = prompts_of(job.behaviour, options)
+        texts = {kind: [reply(e, job.name) for e in rows] for kind, rows in prompts.by_kind.items()}
+        found = {"replies": texts, "sampled": {job.behaviour: texts[job.behaviour]}, "change": [0.25, 0.75]}
+        found |= {"strength": 1.0, "parameters": 5, "calibration_harm": 0.0, "reached": True}
+        part = {"site": "layer1.head2", "without": texts, "zeroed": texts, "zeroed_change": [0.5]}
+        found |= {"curve": {str(s): {"replies": texts, "change": [0.5]} for s in CURVE}, "parts": [part]}
+        results[job] = found
+    return results
+
+
+def test_results_of_jobs_become_every_figure_that_has_a_target(monkeypatch, tmp_path) -> None:
+    class Shipped:
+        class bundle:  # noqa: N801
+            interventions = (vector_at(Component.HEAD), vector_at(Component.NEURON))
+
+    monkeypatch.setattr(figures_module, "read_subject", lambda _behaviour, _options: Shipped)
+    options = Options(prompts=20)
+    results = made_up_results(options)
+    figures = all_figures(results, options)
+    for name, target in load_targets(targets_path())["circuits"].targets.items():
+        assert target.met(figures[name]), name
+    assert figures["size.toxicity.heads"] == pytest.approx(1 / 48)
+    assert figures["size.toxicity.neurons"] == pytest.approx(2 / 3072)
+    assert figures["mitigation.recall"] == 1.0
+    assert figures["mitigation.precision"] == 1.0
+    assert figures["mitigation.false_positive_text"] == 0.0
+    assert figures["curve.toxicity.0.harm"] == 1.0
+    assert figures["curve.toxicity.1.25.harm"] == 0.0
+    assert figures["part.gender_bias.layer1.head2.change_zeroed"] == 0.5
+    assert figures["equal.misinformation.change.lora"] == 0.5
+    assert write_examples(results, options, tmp_path) == read_examples(tmp_path / EXAMPLES_NAME)
+    assert len(read_examples(tmp_path / EXAMPLES_NAME).behaviours["toxicity"].mitigated) > 0
+
+
+def vector_at(component: Component) -> SteeringVector:
+    if component is Component.HEAD:
+        return SteeringVector(site=Site(layer=1, component=component, head=2), vector=torch.ones(32))
+    return SteeringVector(site=Site(layer=1, component=component, neurons=(3, 5)), vector=torch.ones(2))
 
 
 @pytest.mark.slow
