@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.circuits.arms import judge_arms
 from benchmarks.circuits.figures import Results, labelled_kinds
 from benchmarks.circuits.jobs import SERVED, Job
 from benchmarks.circuits.mitigation import Labelled
 from benchmarks.circuits.options import Options
 from benchmarks.circuits.served_arms import as_replies, served_examples
+from benchmarks.demo_harm import judge_arms
 from benchmarks.errors import TargetsError
 from benchmarks.results import results_folder
 from breakers.bundles.store import write_atomically

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.circuits.arms import arm_figures, interval_figures, judge_arms
 from benchmarks.circuits.baselines import BASELINES
 from benchmarks.circuits.jobs import SERVED, Job
 from benchmarks.circuits.measuring import CIRCUIT, CURVE, OFF, Prompts, prompts_of
@@ -35,9 +34,10 @@ from benchmarks.demo_arms import (
     Judged,
     JudgedKind,
     behaviour_figures,
+    interval_figures,
     skill_figures,
 )
-from benchmarks.demo_harm import MIXED
+from benchmarks.demo_harm import MIXED, arm_figures, judge_arms
 from benchmarks.served import ChatReply
 from breakers.demo.corpus import BEHAVIOURS, SKILLS
 from breakers.demo.corpus.base import DemoExample

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.circuits.arms import ask_arms
 from benchmarks.circuits.options import CORPUS_SEED, Options
-from benchmarks.demo_harm import SERVER
+from benchmarks.demo_harm import SERVER, ask_arms
 from benchmarks.demo_harm import Options as AskOptions
 from benchmarks.served import ChatReply, served
 from breakers.demo import bundles_path
