@@ -1,6 +1,7 @@
-"""What is kept of the chain behind a shipped bundle: the traced effects and the refined circuit.
+"""The chain behind a shipped bundle, kept beside the case studies: every file of its recipe's stages.
 
-Every file is the one that the next in the chain names by its hash, up to the bundle; what does not fit is refused.
+Each is the one that the next in the chain names by its hash, up to the bundle; what does not fit is refused.
+`scalpel bundle verify BUNDLE --chain FOLDER` recomputes the whole chain.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from breakers.refinement.manifest import RefinedManifest
 from breakers.tracing.circuit_file import CIRCUIT_NAME, CircuitFile, read_circuit
 from breakers.tracing.effects_file import EFFECTS_NAME, EffectsTable, read_effects
 
-KEPT = (f"trace/{CIRCUIT_NAME}", f"trace/{EFFECTS_NAME}", f"refine/{REFINED_NAME}")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
@@ -38,7 +37,7 @@ def chain_folder(behaviour: str) -> Path:
 
 
 def keep_chain(run: Path) -> Path:
-    """Copy what is kept of a recipe's work folder; the shipped bundle has to come from it.
+    """Copy a recipe's work folder; the shipped bundle has to come from it.
 
     Raises:
         CircuitsError: it does not.
@@ -47,10 +46,16 @@ def keep_chain(run: Path) -> Path:
     behaviour = read_refined(run / "refine" / REFINED_NAME).behaviour
     read_chain(run, behaviour)
     folder = chain_folder(behaviour)
-    for name in KEPT:
+    for name in stage_files(run):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, (run / name).read_bytes())
     return folder
+
+
+def stage_files(run: Path) -> list[Path]:
+    """What the finished stages hold, relative; locks and unfinished stages begin with a dot."""
+    found = [path.relative_to(run) for path in run.rglob("*") if path.is_file()]
+    return sorted(name for name in found if not name.parts[0].startswith("."))
 
 
 def read_chain(folder: Path, behaviour: str) -> Chain:
