@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.circuits.options import PROMPTS, Options
-from benchmarks.errors import BenchmarkError
-from benchmarks.results import write_result
+from benchmarks.errors import BenchmarkError, TargetsError
+from benchmarks.results import targets_path, write_result
+from benchmarks.targets import load_targets
 from breakers.demo.corpus import BEHAVIOURS
 from breakers.errors import BreakersError
 
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Only the whole benchmark at its own size may replace the committed result.
     folder = None if options.whole else Path("runs") / "benchmarks"
     try:
+        if NAME not in load_targets(targets_path()):
+            raise TargetsError(f"targets.toml has no section {NAME}; wanted one before measuring")
         for behaviour in options.behaviours:
             # Once, before processes need it: pairs may have to be made.
             read_subject(behaviour, options)

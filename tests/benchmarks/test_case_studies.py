@@ -4,7 +4,7 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-from bundle_files import manifest_of
+from bundle_files import interventions, manifest_of
 from refined_circuits import refined_document
 from traces import made_up_trace
 
@@ -42,7 +42,7 @@ def run(tmp_path, monkeypatch):
     named = sha256((folder / "refine" / "refined.json").read_bytes())
 
     class Shipped:
-        manifest = manifest_of((), made_from={"circuit": named})
+        manifest = manifest_of(interventions(), made_from={"circuit": named})
 
     monkeypatch.setattr(chains, "load_bundle", lambda _path: Shipped)
     monkeypatch.setattr(chains, "root", lambda: tmp_path / "repository")

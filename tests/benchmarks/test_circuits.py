@@ -269,11 +269,9 @@ def reply(example, arm: str) -> str:
 
 
 def targets_of_circuits():
-    """Name -> target; skips while none is declared."""
+    """Name -> target; none before the first whole run."""
     declared = load_targets(targets_path())
-    if "circuits" not in declared:
-        pytest.skip("no targets are declared before the first whole run")
-    return declared["circuits"].targets
+    return declared["circuits"].targets if "circuits" in declared else {}
 
 
 def made_up_results(options: Options) -> dict[Job, dict]:
@@ -333,6 +331,8 @@ def test_a_small_run_gives_every_figure_that_has_a_target(tmp_path, monkeypatch)
     chains = root() / CHAINS
     if not (chains / "toxicity").is_dir():
         pytest.skip(f"{CHAINS} holds no chain of the shipped breakers")
+    if not targets_of_circuits():
+        pytest.skip("no targets are declared before the first whole run")
     monkeypatch.chdir(tmp_path)
     small = [
         "--behaviours",
