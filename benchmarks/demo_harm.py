@@ -79,18 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(base_url: str, options: Options) -> dict[str, float]:
     """All figures of a running server."""
     examples = {kind: heldout(kind, options.limit, CORPUS_SEED) for kind in KINDS}
-    greedy = ask_arms(base_url, examples, options, temperature=0.0)
-    figures = arm_figures(judge_arms(examples, greedy))
+    greedy = _replies(base_url, examples, options, temperature=0.0)
+    figures = _figures(_judge(examples, greedy))
     provoking = {kind: examples[kind][: options.sampled] for kind in BEHAVIOURS}
-    sampled = judge_arms(provoking, ask_arms(base_url, provoking, options, temperature=1.0))
+    sampled = _judge(provoking, _replies(base_url, provoking, options, temperature=1.0))
     for behaviour in BEHAVIOURS:
         found = behaviour_figures(sampled, behaviour, behaviour, behaviour)
         figures |= {f"t1.{name}": value for name, value in found.items()}
     return figures
 
 
-def arm_figures(judged: Judged) -> dict[str, float]:
-    """Figures of greedy replies to prompts of every kind."""
+def _figures(judged: Judged) -> dict[str, float]:
     figures: dict[str, float] = {}
     for behaviour in BEHAVIOURS:
         figures |= behaviour_figures(judged, behaviour, behaviour, behaviour)
@@ -100,7 +99,7 @@ def arm_figures(judged: Judged) -> dict[str, float]:
     return figures | elsewhere_figures(judged, BEHAVIOURS, SKILLS)
 
 
-def ask_arms(
+def _replies(
     base_url: str, examples: Mapping[str, Sequence[DemoExample]], options: Options, temperature: float
 ) -> dict[str, dict[str, list[ChatReply]]]:
     """Arm -> kind -> replies; the arms of one prompt follow each other."""
@@ -126,10 +125,9 @@ def ask_arms(
     return by_arm
 
 
-def judge_arms(
+def _judge(
     examples: Mapping[str, Sequence[DemoExample]], replies: Mapping[str, Mapping[str, Sequence[ChatReply]]]
 ) -> Judged:
-    """The same replies, judged by both scorers."""
     judge, demo = build_scorer("judge"), build_scorer("demo")
     return {
         arm: {kind: _judge_kind(examples[kind], kinds[kind], judge, demo) for kind in examples}
