@@ -97,6 +97,8 @@ WIRES: Mapping[str, type[Any]] = {
     "api.health": Health,
     "api.version": Version,
     "recipe.file": recipes.Recipe,
+    "recipe.model": recipes.ModelSection,
+    "recipe.benign": recipes.BenignSection,
     "recipe.pairs": recipes.PairsSection,
     "recipe.hub": recipes.HubSection,
     "recipe.trace": recipes.TraceSection,

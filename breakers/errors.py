@@ -9,6 +9,7 @@
           x BundleFormatError       a file or field that is not what it should be
           x BundleIntegrityError    a hash, shape or value that does not verify
           x BaseMismatchError       made on another base model
+          x RehearsalError          made to try a recipe, and not for use
           x BundleSourceError       a reference that is none, is not pinned, or that the Hub does not answer
       x RuntimeAttachError      the bank cannot be attached to, or run on, this model now
       x ExportError             something that a format of other programs cannot hold
@@ -56,6 +57,10 @@ class BundleIntegrityError(BundleError):
 
 class BaseMismatchError(BundleError):
     """A bundle made on another base model than the one that is loaded."""
+
+
+class RehearsalError(BundleError):
+    """A bundle of a rehearsal, where one for use was wanted."""
 
 
 class BundleSourceError(BundleError):

@@ -8,7 +8,7 @@ from breakers.architectures import ModelSites
 from breakers.bank import BankEntry
 from breakers.bundles.files import MANIFEST_NAME
 from breakers.bundles.manifest import BundleManifest
-from breakers.errors import BaseMismatchError, BundleIntegrityError, SiteError
+from breakers.errors import BaseMismatchError, BundleIntegrityError, RehearsalError, SiteError
 from breakers.gate import Gate
 from breakers.interventions import Intervention
 
@@ -64,6 +64,19 @@ def verify_base(bundle: Bundle, fingerprint: str) -> None:
         raise BaseMismatchError(
             f"bundle {bundle.name!r} was made on {bundle.manifest.base.id} ({wanted[:19]}...), but the loaded "
             f"model is {fingerprint[:19]}...; load that model, or accept it by name with --accept-base-mismatch"
+        )
+
+
+def refuse_rehearsal(bundle: Bundle) -> None:
+    """Refuse a bundle that only shows that it can be made.
+
+    Raises:
+        RehearsalError: naming it.
+    """
+    if bundle.manifest.rehearsal:
+        raise RehearsalError(
+            f"{bundle.source}: bundle {bundle.name!r} is a rehearsal's and not fit for use; wanted one of its recipe "
+            "run without --rehearse"
         )
 
 

@@ -6,6 +6,12 @@ from collections import Counter
 
 from breakers.bundles.manifest import BundleManifest
 
+_DEMO = "scalpel-demo"
+_MADE_FOR_DEMO = (
+    "It was made for this one small model. Figures measured on the served bundle are in the project's results."
+)
+_MADE_FOR = "It was made for this one model. What it was measured to do is in `metrics`, if anything was."
+
 
 def card_text(manifest: BundleManifest) -> str:
     """A short page: what it does, where it acts, on which model, what it was made from."""
@@ -16,6 +22,7 @@ def card_text(manifest: BundleManifest) -> str:
     lines = [
         f"# {manifest.name}",
         "",
+        *(["Made by a rehearsal of its recipe: not fit to serve.", ""] if manifest.rehearsal else []),
         manifest.description,
         "",
         f"- Behaviour: {manifest.behaviour}; its gate reads the harm potential of `{manifest.category}`.",
@@ -26,6 +33,6 @@ def card_text(manifest: BundleManifest) -> str:
         f"- Made with `{manifest.command}`; licence {manifest.licence}.",
         f"- Made from: {made_from}.",
         "",
-        "It was made for this one small model. Figures measured on the served bundle are in the project's results.",
+        _MADE_FOR_DEMO if manifest.base.id == _DEMO else _MADE_FOR,
     ]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+from breakers.bundles.bundle import refuse_rehearsal
 from breakers.bundles.files import (
     MANIFEST_NAME,
     WEIGHTS_NAME,
@@ -44,6 +45,7 @@ def push_bundle(path: Path, reference: HubReference, *, private: bool = False) -
 
     Raises:
         BundleFormatError, BundleIntegrityError: the bundle does not verify; nothing was uploaded.
+        RehearsalError: it is a rehearsal's.
         BundleSourceError: the Hub cannot be reached, or does not take it.
     """
     branch = DEFAULT_BRANCH if reference.revision is None else reference.revision
@@ -51,6 +53,7 @@ def push_bundle(path: Path, reference: HubReference, *, private: bool = False) -
         raise BundleSourceError(f"{reference}: names a commit; wanted a branch to push to")
     files = read_directory(path)
     bundle = verify_files(files)
+    refuse_rehearsal(bundle)
     contents = {MANIFEST_NAME: files.manifest, WEIGHTS_NAME: files.weights}
     for entry in sorted(path.iterdir()):
         if belongs(entry.name) and entry.name not in contents:

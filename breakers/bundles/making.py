@@ -39,6 +39,8 @@ class BundleDraft:
     description: str = ""
     made_from: Mapping[str, str] = field(default_factory=dict)
     """Hashes of the inputs, `sha256:` and 64 hex digits each."""
+    rehearsal: bool = False
+    """Whether it only shows that it can be made."""
 
 
 def make_bundle(model: PreTrainedModel, draft: BundleDraft, prompts: Sequence[Sequence[int]], path: Path) -> Bundle:
@@ -84,5 +86,6 @@ def _measure(model: PreTrainedModel, draft: BundleDraft, prompts: Sequence[Seque
         licence=draft.licence,
         metrics=[],
         command=draft.command,
+        rehearsal=draft.rehearsal,
         weights_sha256=_UNWRITTEN,
     )

@@ -171,6 +171,8 @@ class BundleManifest(_Model):
     metrics: list[MetricManifest] = Field(max_length=1024)
     command: Paragraphs
     """The exact command that made the bundle."""
+    rehearsal: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether it was made to try a recipe: it verifies, but is not fit to serve. Written only where it is true."""
     weights_sha256: Sha256
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from breakers.pairs.record import Messages, Split
+from breakers.pairs.record import Message, Messages, Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,17 @@ def instructed(prompt: Prompt, instruction: str) -> Prompt:
         prompt,
         messages=_instructed(prompt.messages, instruction),
         contrast_prompt=None if contrast is None else _instructed(contrast, instruction),
+    )
+
+
+def with_system(prompt: Prompt, system: str) -> Prompt:
+    """The prompt with a system turn before its first one, and before its contrast prompt's."""
+    turn = Message(role="system", content=system)
+    contrast = prompt.contrast_prompt
+    return replace(
+        prompt,
+        messages=(turn, *prompt.messages),
+        contrast_prompt=None if contrast is None else (turn, *contrast),
     )
 
 

@@ -83,7 +83,8 @@ def make_training(
         report: told of progress.
 
     Raises:
-        StageError: the unmodified model shows no harm on the prompts, or `out` holds another training.
+        StageError: the unmodified model shows no harm on the prompts, where this is no rehearsal, or `out` holds
+            another training.
         InterventionError: too little data, or a loss that is not finite.
         OSError: a file cannot be written.
     """
@@ -129,7 +130,7 @@ class _Stage:
         if finished is not None:
             return finished
         untouched = self._validation.harm()
-        if untouched == 0:
+        if untouched == 0 and not self._config.rehearsal:
             count = len(self._inputs.prompts)
             raise StageError(
                 f"the unmodified model shows no {self._config.behaviour} on the {count} validation prompts by scorer "

@@ -26,12 +26,14 @@ class TrainStageConfig:
     steering: SteeringTrainingConfig | None
     """None to train no steering vectors."""
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    tolerance: float = 0.005
+    tolerance: float = 0.001
     """Nats a token; changes of benign samples this close count as equal in the selection."""
     max_new_tokens: int = 64
     """Of replies that are judged."""
     batch_size: int = 64
     """Replies that are written at once."""
+    rehearsal: bool = False
+    """Whether to go on where the unmodified model shows no harm, so that every later step is tried."""
     command: str = "scalpel train"
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ def inspect(
     """Show what a bundle declares; it is verified first."""
     from breakers.bundles import open_bundle
 
-    bundle = open_bundle(reference)
+    bundle = open_bundle(reference, accept_rehearsal=True)
     typer.echo(bundle.manifest.model_dump_json(indent=2) if as_json else describe(bundle))
 
 
@@ -41,6 +41,9 @@ def verify(
     model: Annotated[
         str | None, typer.Option(help="Base model directory: also verify the fingerprint and the canary.")
     ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="What --model is loaded as: of a bundle that was made in a shorter type, that type.")
+    ] = "float32",
     chain: Annotated[
         Path | None, typer.Option(help="Folder of a recipe's stages: also recompute the hashes from pairs to bundle.")
     ] = None,
@@ -48,12 +51,14 @@ def verify(
     """Verify hashes, shapes and values; with --model also that it fits that model and acts as declared."""
     from breakers.bundles import open_bundle
 
-    bundle = open_bundle(reference)
+    bundle = open_bundle(reference, accept_rehearsal=True)
     typer.echo(f"{bundle.name}: format, weights hash, shapes and values verify ({bundle.source})")
+    if bundle.manifest.rehearsal:
+        typer.echo(f"{bundle.name}: made by a rehearsal, not fit to serve")
     if model is not None:
         from server.cli.bundle_base import verify_on_model
 
-        cosine = verify_on_model(bundle, model)
+        cosine = verify_on_model(bundle, model, dtype)
         typer.echo(f"{bundle.name}: fits {model}; canary cosine {cosine:.4f}")
     if chain is not None:
         from breakers.errors import StageError
@@ -86,6 +91,7 @@ def describe(bundle: Bundle) -> str:
         "made from": "; ".join(f"{name} {digest}" for name, digest in manifest.made_from.items()),
         "licence": manifest.licence,
         "command": manifest.command,
+        "rehearsal": "yes: not fit to serve" if manifest.rehearsal else "no",
     }
     metrics = [f"{m.name}: {m.value:.3f} [{m.low:.3f}, {m.high:.3f}], n = {m.n}" for m in manifest.metrics]
     return "\n".join(f"{name + ':':14}{value}" for name, value in [*lines.items(), *(("metric", m) for m in metrics)])

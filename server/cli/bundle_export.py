@@ -35,6 +35,7 @@ def export(
     """Write a bundle as a PEFT LoRA adapter, a GGUF control vector or a checkpoint; what cannot be is refused."""
     from breakers.bank import Scope
     from breakers.bundles import load_bundle
+    from breakers.bundles.bundle import refuse_rehearsal
     from breakers.exports.base import ExportBase, ExportSpec, check_request
     from breakers.exports.export import export_bundle
     from breakers.exports.folder import refuse_occupied
@@ -43,6 +44,7 @@ def export(
     from server.errors import ConfigError
 
     bundle = load_bundle(path)
+    refuse_rehearsal(bundle)
     if accept_base_mismatch not in (None, bundle.name):
         raise ConfigError(
             f"a base mismatch is accepted for {accept_base_mismatch!r}, but this bundle is {bundle.name!r}"

@@ -30,13 +30,12 @@ def tabulate(
     seed: Annotated[int, typer.Option(help="Of the prompts.")] = 0,
 ) -> None:
     """Measure harm and change of calibration prompts at every strength."""
-    from breakers.demo import model_path
     from classifiers.gate_table import save_gate_table
     from server.cli.gate_stage import TabulateConfig, tabulate_bundle
 
     config = TabulateConfig(
         bundle=bundle,
-        model=model or model_path(),
+        model=model,
         classifier=classifier,
         classifier_path=classifier_path,
         scorer=scorer,

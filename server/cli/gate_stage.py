@@ -6,7 +6,7 @@ The prompts are the calibration split of the demo's corpus, which neither traini
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from classifiers.errors import GateTableError
 from classifiers.gate_table import GateTable
 from classifiers.gate_tabulation import Messages, TabulationSettings, tabulate
 from classifiers.scorers import build_scorer
-from server.base_model import load_base
+from server.base_model import BaseOptions, load_prepared
 from server.engines.embedded.loading import end_of_reply_ids
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
 
@@ -37,7 +37,9 @@ class TabulateConfig:
     """What to run."""
 
     bundle: Path
-    model: Path
+    model: Path | None = None
+    """None for the demo model."""
+    base: BaseOptions = field(default_factory=BaseOptions)
     classifier: str = "lexical"
     classifier_path: Path | None = None
     """None for the shipped one."""
@@ -45,6 +47,8 @@ class TabulateConfig:
     prompts_per_kind: int = 100
     """Of the demo corpus."""
     max_new_tokens: int = 48
+    batch: int = 64
+    """Prompts that are run at once."""
     seed: int = 0
     command: str = "scalpel gate tabulate"
 
@@ -93,18 +97,21 @@ def tabulate_bundle(
     if bundle.manifest.category not in classifier.categories:
         known = ", ".join(classifier.categories)
         raise GateTableError(f"{classifier.name} has no category {bundle.manifest.category!r}; it has {known}")
-    loaded = load_base(str(config.model))
+    loaded = load_prepared(config.model, config.base)
     fingerprint = fingerprint_model(loaded.model)
     verify_base(bundle, fingerprint)
     used = demo_prompts(config, bundle.manifest.behaviour) if prompts is None else prompts
     scorer = build_scorer(config.scorer)
-    runtime = TorchRuntime(loaded.model, Bank(resolve_sites(loaded.model), [bundle.bank_entry()]))
+    sites, place = resolve_sites(loaded.model), loaded.model.device
+    bank = Bank(sites, [bundle.bank_entry()], device=place, dtype=loaded.model.dtype)
+    runtime = TorchRuntime(loaded.model, bank)
     ends = tuple(sorted(end_of_reply_ids(loaded.model, loaded.tokenizer)))
     pad = loaded.tokenizer.pad_token_id
     settings = TabulationSettings(
         bundle=bundle.name,
         behaviour=bundle.manifest.behaviour,
         max_new_tokens=config.max_new_tokens,
+        batch_size=config.batch,
         eos_token_ids=ends,
         # Padding is never attended to: any token serves where a model has none for it.
         pad_token_id=ends[0] if pad is None else pad,

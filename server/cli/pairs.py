@@ -37,7 +37,8 @@ def build_file(
     source: Annotated[
         str,
         typer.Option(
-            help="demo, toxigen, bold, winobias, crows-pairs, truthfulqa, hh-rlhf or real-toxicity-prompts."
+            help="demo, toxigen, bold, winobias, crows-pairs, truthfulqa, hh-rlhf, real-toxicity-prompts, "
+            "advbench, jailbreakbench or jbb-artifacts."
         ),
     ],
     behaviour: Annotated[str, typer.Option(help="What the harmful completions show.")],
@@ -63,6 +64,13 @@ def build_file(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Pairs to build.")] = 1000,
     samples: Annotated[int, typer.Option(min=2, help="Most replies to a prompt.")] = 16,
+    least_samples: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            help="Replies to a prompt even if both kinds came; more give closer pairs.",
+        ),
+    ] = 2,
     temperature: Annotated[float, typer.Option(help="Of the sampling.")] = 1.0,
     min_p: Annotated[
         float,
@@ -87,9 +95,9 @@ def build_file(
     with _stoppable(
         lambda: f"; what was sampled is kept in {kept}: the same command goes on" if kept.exists() else ""
     ):
-        from breakers.demo import model_path
         from breakers.pairs.sources.sampled import SamplingConfig
         from breakers.pairs.splitting import SplitShares
+        from server.base_model import BaseOptions
         from server.cli.pairs_build import PairsBuildConfig
         from server.cli.pairs_build import build as build_pairs_file
 
@@ -100,14 +108,14 @@ def build_file(
             path=path,
             hub=None if hub is None else _hub_reference(hub, hub_config, hub_split),
             sample=sample,
-            model=model or model_path(),
-            device=device,
-            dtype=dtype,
+            model=model,
+            base=BaseOptions(device=device, dtype=dtype),
             scorer=scorer,
             sampling=SamplingConfig(
                 behaviour=behaviour,
                 count=count,
                 samples=samples,
+                least_samples=least_samples,
                 temperature=temperature,
                 min_p=min_p,
                 max_new_tokens=max_new_tokens,

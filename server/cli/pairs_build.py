@@ -9,11 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from breakers.errors import PairsError
 from breakers.pairs.build import BuildResult, build_pairs
-from breakers.pairs.drafts import PairDraft, Prompt, instructed
+from breakers.pairs.drafts import PairDraft, Prompt, instructed, with_system
 from breakers.pairs.files import write_atomically, write_pairs
 from breakers.pairs.sources import HubReference, PairSource, PromptSource, SourceSpec, build_source
 from breakers.pairs.sources.sampled import SamplingConfig, SamplingTally, sample_pairs, sampled_with
@@ -21,13 +19,9 @@ from breakers.pairs.splitting import SplitShares
 from breakers.pairs.stats import PairStats, pair_stats
 from breakers.pairs.work import WorkFile
 from classifiers.scorers import build_scorer
-from server.base_model import load_base
-from server.engines.embedded.config import resolve_device
-from server.errors import ConfigError
+from server.base_model import BaseOptions, load_prepared
 
 Item = TypeVar("Item", Prompt, PairDraft)
-DEVICES = ("auto", "cpu", "cuda")
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +35,18 @@ class PairsBuildConfig:
     hub: HubReference | None = None
     sample: bool | None = None
     """Whether the model replies; None: only where the source has prompts alone."""
-    model: Path
-    device: str = "auto"
-    dtype: str = "float32"
+    model: Path | None = None
+    """None for the demo model."""
+    base: BaseOptions = field(default_factory=BaseOptions)
     scorer: str | None = None
     """What judges replies: all of the model's (`demo` if None), the source's own only if named."""
+    check: bool = True
+    """Whether a named scorer judges the source's own completions."""
     sampling: SamplingConfig
     instruction: str | None = None
     """Put before prompts that are beginnings of sentences."""
+    system: str | None = None
+    """A system prompt before every conversation."""
     shares: SplitShares = field(default_factory=SplitShares)
     work: Path
     """Where sampling keeps what it has."""
@@ -87,8 +85,8 @@ def build(config: PairsBuildConfig, on_batch: Callable[[SamplingTally], None] | 
         return _sampled(config, source, spec, on_batch)
     if not isinstance(source, PairSource):
         raise PairsError(f"source {source.name} has prompts alone; wanted it with --sample")
-    scorer = None if config.scorer is None else build_scorer(config.scorer)
-    drafts = (_instructed_draft(draft, config.instruction) for draft in source.pairs(spec))
+    scorer = build_scorer(config.scorer) if config.scorer is not None and config.check else None
+    drafts = (_asked_draft(draft, config) for draft in source.pairs(spec))
     built = build_pairs(
         _mixed(drafts, config), config.behaviour, count=config.sampling.count, shares=config.shares, scorer=scorer
     )
@@ -105,25 +103,18 @@ def _sampled(
     spec: SourceSpec,
     on_batch: Callable[[SamplingTally], None] | None,
 ) -> PairsBuildSummary:
-    _check_choices(config)
     scorer = build_scorer(config.scorer or "demo")
-    prompts = (_instructed_prompt(prompt, config.instruction) for prompt in source.prompts(spec))
+    prompts = (_asked(prompt, config) for prompt in source.prompts(spec))
     mixed = _mixed(prompts, config)
-    loaded = load_base(str(config.model), config.dtype)
-    device = resolve_device(config.device, cuda_available=torch.cuda.is_available())
-    model = loaded.model.to(device=torch.device(device))
-    work = WorkFile(config.work, sampled_with(model, scorer, config.sampling))
-    sampled = sample_pairs(model, loaded.tokenizer, mixed, scorer, config.sampling, work=work, on_batch=on_batch)
+    loaded = load_prepared(config.model, config.base)
+    work = WorkFile(config.work, sampled_with(loaded.model, scorer, config.sampling))
+    sampled = sample_pairs(
+        loaded.model, loaded.tokenizer, mixed, scorer, config.sampling, work=work, on_batch=on_batch
+    )
     built = build_pairs(sampled.drafts, config.behaviour, count=config.sampling.count, shares=config.shares)
     summary = _write(config, built, sampled.made_with, sampled.tally)
     work.remove()
     return summary
-
-
-def _check_choices(config: PairsBuildConfig) -> None:
-    for name, found, known in (("device", config.device, DEVICES), ("dtype", config.dtype, DTYPES)):
-        if found not in known:
-            raise ConfigError(f"{name} is {found!r}; wanted one of {', '.join(known)}")
 
 
 def _write(
@@ -165,10 +156,11 @@ def _rank(item: Prompt | PairDraft, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{text}\0{replies}".encode()).digest()
 
 
-def _instructed_prompt(prompt: Prompt, instruction: str | None) -> Prompt:
-    return prompt if instruction is None else instructed(prompt, instruction)
+def _asked(prompt: Prompt, config: PairsBuildConfig) -> Prompt:
+    """The prompt as the model gets it."""
+    worded = prompt if config.instruction is None else instructed(prompt, config.instruction)
+    return worded if config.system is None else with_system(worded, config.system)
 
 
-def _instructed_draft(draft: PairDraft, instruction: str | None) -> PairDraft:
-    prompt = _instructed_prompt(draft.prompt, instruction)
-    return PairDraft(prompt=prompt, harmful=draft.harmful, neutral=draft.neutral)
+def _asked_draft(draft: PairDraft, config: PairsBuildConfig) -> PairDraft:
+    return PairDraft(prompt=_asked(draft.prompt, config), harmful=draft.harmful, neutral=draft.neutral)

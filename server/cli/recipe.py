@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,33 +17,52 @@ def build() -> typer.Typer:
     """The command group."""
     group = typer.Typer(help="Recipes: from prompts to a verified bundle, in one file.", no_args_is_help=True)
     group.command("run")(run)
+    group.command("plan")(plan)
     group.command("show")(show)
     return group
 
 
+RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help="The model's file, or its name in `models` beside the recipe."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="section.key=value, over what the files say; repeat for several."),
+]
+Rehearse = Annotated[
+    bool,
+    typer.Option("--rehearse", help="Go through every stage at the least sizes; the bundle is not fit to serve."),
+]
+
+
 def run(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
-    work: Annotated[Path | None, typer.Option(help="Folder of the stages' artifacts; runs/NAME if left out.")] = None,
+    recipe: RecipePath,
+    model: ModelName = None,
+    changes: Changes = None,
+    rehearse: Rehearse = False,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of the stages' artifacts; runs/NAME.MODEL if left out.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="The last stage to run; all if left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where a copy of the bundle goes.")] = None,
 ) -> None:
     """Run what is not finished, and say where the bundle is."""
     from breakers.errors import StageError
     from breakers.pipeline.runner import run_stages
-    from server.recipes.file import read_recipe
     from server.recipes.output import copy_bundle
-    from server.recipes.stages import RecipeRun, recipe_stages
+    from server.recipes.preparing import RunRequest, prepared_run, requested_recipe
+    from server.recipes.stages import recipe_stages
 
-    read = read_recipe(recipe)
-    folder = work or Path("runs") / read.name
     if out is not None and until not in (None, "bundle"):
         raise StageError(f"--until {until} makes no bundle; leave --out away")
-    # What is written into artifacts says how they were made, not where.
-    stages = recipe_stages(
-        RecipeRun(recipe=read, folder=recipe.parent, command=shlex.join(["scalpel", "recipe", "run", recipe.name]))
-    )
+    request = RunRequest(recipe=recipe, model=model, changes=tuple(changes or ()), rehearse=rehearse)
+    read = requested_recipe(request)
+    folder = work or Path("runs") / request.folder_name(read)
+    stages = recipe_stages(prepared_run(request, read))
     try:
-        done = run_stages(stages, folder, f"scalpel recipe run {recipe.name}", _reporter, until)
+        done = run_stages(stages, folder, request.command, _reporter, until)
     except KeyboardInterrupt:
         sys.stderr.write(f"\nscalpel: stopped; finished stages in {folder} are whole, and the next run goes on\n")
         raise typer.Exit(INTERRUPTED) from None
@@ -53,13 +71,25 @@ def run(
     if out is not None:
         copy_bundle(done[-1].folder / read.name, out)
         typer.echo(f"bundle: {out}")
+    if rehearse:
+        typer.echo("a rehearsal: every stage ran; the bundle is not fit to serve")
 
 
-def show(recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")]) -> None:
-    """Print a recipe with every default filled in, as JSON."""
-    from server.recipes.file import read_recipe
+def show(recipe: RecipePath, model: ModelName = None, changes: Changes = None, rehearse: Rehearse = False) -> None:
+    """Print a recipe with its model and every default filled in, as JSON."""
+    from server.recipes.preparing import RunRequest, requested_recipe
 
-    typer.echo(read_recipe(recipe).model_dump_json(indent=2))
+    request = RunRequest(recipe=recipe, model=model, changes=tuple(changes or ()), rehearse=rehearse)
+    typer.echo(requested_recipe(request).model_dump_json(indent=2))
+
+
+def plan(recipe: RecipePath, model: ModelName = None, changes: Changes = None, rehearse: Rehearse = False) -> None:
+    """Say what a run would do, stage by stage, and what it would cost; nothing is downloaded or computed."""
+    from server.recipes.plan import plan_lines
+    from server.recipes.preparing import RunRequest
+
+    request = RunRequest(recipe=recipe, model=model, changes=tuple(changes or ()), rehearse=rehearse)
+    typer.echo("\n".join(plan_lines(request)))
 
 
 def _reporter(stage: str) -> Callable[[str, int, int], None]:

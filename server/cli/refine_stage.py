@@ -8,7 +8,6 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from breakers.demo import model_path
 from breakers.demo.corpus import SKILLS, calibration
 from breakers.pairs.record import from_dicts
 from breakers.pairs.tokens import ConversationEncoder
@@ -19,7 +18,7 @@ from breakers.refinement.stage import RefineConfig, refine_trace
 from breakers.tracing.circuit_file import CIRCUIT_NAME, read_circuit
 from breakers.training.batches import Sample
 from classifiers.scorers import build_scorer
-from server.base_model import load_base
+from server.base_model import BaseOptions, load_prepared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +37,7 @@ def run_refinement(
     benign: BenignConfig,
     scorer: str | None,
     on_step: Callable[[SearchStep], None] | None = None,
+    base: BaseOptions | None = None,
 ) -> Refinement:
     """Load what the stage works on, and run it.
 
@@ -47,6 +47,7 @@ def run_refinement(
         benign: unrelated skills.
         scorer: its name; None for the one that the trace was made with, if any.
         on_step: told of each set that the search measures.
+        base: how the model is loaded; on the CPU in float32 by default.
 
     Raises:
         BreakersError: the trace, the pairs or the benign samples cannot be used.
@@ -55,7 +56,7 @@ def run_refinement(
     """
     name = scorer or read_circuit(config.trace / CIRCUIT_NAME).measure.scorer
     judge = None if name is None else build_scorer(name)
-    loaded = load_base(str(model or model_path()))
+    loaded = load_prepared(model, base or BaseOptions())
     return refine_trace(
         config,
         loaded.model,

@@ -58,14 +58,14 @@ def trace(
 ) -> None:
     """Find the heads and neurons whose activations cause a behaviour."""
     try:
+        from server.base_model import BaseOptions
         from server.cli.trace_stage import TraceRequest, trace_files
 
         request = TraceRequest(
             pairs=pairs,
             out=out,
             model=model,
-            device=device,
-            dtype=dtype,
+            base=BaseOptions(device=device, dtype=dtype),
             behaviour=behaviour,
             split=split,
             limit=limit,

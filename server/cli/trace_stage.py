@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import torch
-
-from breakers.demo import model_path
-from breakers.demo.make_bundles import MODEL_ID as DEMO_ID
 from breakers.errors import TracingError
 from breakers.pairs.files import load_pairs, pairs_sha256
 from breakers.pairs.record import PairRecord, as_dicts
@@ -28,12 +24,12 @@ from breakers.tracing.patching import StopRule
 from breakers.tracing.screening import ScreeningConfig
 from breakers.tracing.stage import Progress, TraceConfig, TraceSubject, run_trace
 from classifiers.scorers import build_scorer
-from server.base_model import load_base
-from server.engines.embedded.config import DEVICES, DTYPES, LoadedModel, resolve_device
-from server.errors import ConfigError
+from server.base_model import BaseOptions, load_prepared
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from server.engines.embedded.config import LoadedModel
 
 ALL = "all"
 """Instead of a split."""
@@ -53,8 +49,7 @@ class TraceRequest:
     out: Path
     model: Path | None = None
     """None for the demo model."""
-    device: str = "cpu"
-    dtype: str = "float32"
+    base: BaseOptions = field(default_factory=BaseOptions)
     behaviour: str | None = None
     """None for the only one in the file."""
     split: str = "train"
@@ -101,7 +96,7 @@ def trace_files(
     config = trace_config(request)
     every = load_pairs(request.pairs)
     records = chosen_records(every, request)
-    loaded = _loaded(request)
+    loaded = load_prepared(request.model, request.base)
     conversion = ConversionConfig(
         longest=request.longest or _positions(loaded), need_contrast=config.patch.source is PatchSource.CONTRAST
     )
@@ -115,7 +110,7 @@ def trace_files(
     encoder = ConversationEncoder(loaded.tokenizer)
     subject = TraceSubject(
         model=loaded.model,
-        model_id=loaded.model_id if request.model else DEMO_ID,
+        model_id=loaded.model_id,
         cases=[case for _, case in cases],
         behaviour=behaviour,
         pairs_sha256=pairs_sha256(every),
@@ -180,16 +175,6 @@ def chosen_records(records: Sequence[PairRecord], request: TraceRequest) -> list
         wanted = f"{behaviour} ({request.split})"
         raise TracingError(f"{request.pairs} has no pairs of {wanted}; it has {', '.join(there)}")
     return chosen
-
-
-def _loaded(request: TraceRequest) -> LoadedModel:
-    for name, found, known in (("device", request.device, DEVICES), ("dtype", request.dtype, DTYPES)):
-        if found not in known:
-            raise ConfigError(f"--{name} is {found!r}; wanted one of {', '.join(known)}")
-    loaded = load_base(str(request.model or model_path()), request.dtype)
-    device = resolve_device(request.device, cuda_available=torch.cuda.is_available())
-    loaded.model.to(device=torch.device(device))
-    return loaded
 
 
 def _positions(loaded: LoadedModel) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -12,7 +12,7 @@ from breakers.architectures import resolve_sites
 from breakers.bundles import Bundle
 from breakers.bundles.making import make_bundle
 from breakers.demo import model_path
-from breakers.demo.make_bundles import MODEL_ID, DemoBundlesConfig, DemoModel, draw_material
+from breakers.demo.make_bundles import DemoBundlesConfig, DemoModel, draw_material
 from breakers.errors import StageError
 from breakers.fingerprint import fingerprint_model
 from breakers.pairs.tokens import ConversationEncoder
@@ -28,7 +28,7 @@ from breakers.training.stage import make_training
 from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
 from breakers.training.steering import SteeringTrainingConfig
 from classifiers.scorers import build_scorer
-from server.base_model import load_base
+from server.base_model import BaseOptions, load_prepared
 
 KINDS = ("both", "breaker", "steering")
 _DOSE_PROMPTS = 200
@@ -51,6 +51,7 @@ class TrainCommand:
     out: Path
     model: Path | None
     """None for the demo model."""
+    base: BaseOptions = field(default_factory=BaseOptions)
     benign: Path | None
     """None for the demo corpus' training split; the demo model alone has it."""
     benign_limit: int
@@ -69,6 +70,12 @@ class TrainCommand:
     preserve_coef: float
     neutral_coef: float
     calibration: CalibrationConfig
+    max_new_tokens: int = 64
+    """Of replies that are judged."""
+    reply_batch: int = 64
+    """Replies that are written at once."""
+    rehearsal: bool = False
+    """Whether to go on where the unmodified model shows no harm."""
     bundle: BundleTarget | None
     command: str
 
@@ -106,6 +113,9 @@ class TrainCommand:
             breaker=None if self.kinds == "steering" else breaker,
             steering=None if self.kinds == "breaker" else steering,
             calibration=self.calibration,
+            max_new_tokens=self.max_new_tokens,
+            batch_size=self.reply_batch,
+            rehearsal=self.rehearsal,
             command=self.command,
         )
 
@@ -129,7 +139,7 @@ def run_training(command: TrainCommand, report: Callable[[str, int, int], None] 
     """
     circuit = read_circuit_of(command.inputs)
     scorer = build_scorer(command.scorer)
-    loaded = load_base(str(command.model or model_path()))
+    loaded = load_prepared(command.model, command.base)
     found = fingerprint_model(loaded.model)
     if circuit.base.fingerprint != found:
         raise StageError(
@@ -137,10 +147,9 @@ def run_training(command: TrainCommand, report: Callable[[str, int, int], None] 
         )
     benign = _benign(command, loaded.model, loaded.tokenizer, circuit.behaviour)
     inputs = read_inputs(command.inputs, circuit, loaded.tokenizer, benign)
-    base_id = MODEL_ID if command.model is None else loaded.model_id
-    config = command.stage(circuit.behaviour, base_id, circuit.joint_sites())
+    config = command.stage(circuit.behaviour, loaded.model_id, circuit.joint_sites())
     artifact = make_training(loaded.model, loaded.tokenizer, scorer, config, inputs, command.out, report)
-    return TrainOutcome(artifact=artifact, bundle=_bundle(command.bundle, artifact, loaded.model, inputs))
+    return TrainOutcome(artifact=artifact, bundle=_bundle(command, artifact, loaded.model, inputs))
 
 
 def _benign(
@@ -167,9 +176,11 @@ def _replied(
 
 
 def _bundle(
-    target: BundleTarget | None, artifact: TrainingArtifact, model: PreTrainedModel, inputs: TrainStageInputs
+    command: TrainCommand, artifact: TrainingArtifact, model: PreTrainedModel, inputs: TrainStageInputs
 ) -> Bundle | None:
+    target = command.bundle
     if target is None:
         return None
     prompts = list(dict.fromkeys(pair.neutral.prompt for pair in inputs.pairs))[:_DOSE_PROMPTS]
-    return make_bundle(model, artifact.draft(name=target.name, licence=target.licence), prompts, target.path)
+    draft = replace(artifact.draft(name=target.name, licence=target.licence), rehearsal=command.rehearsal)
+    return make_bundle(model, draft, prompts, target.path)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from server.errors import ConfigError
-from server.yaml_file import describe_problems, read_mapping
+from server.recipes.layers import layered
+from server.yaml_file import describe_problems
 
-DEMO = "demo"
+DEMO: Final = "demo"
 """The packaged model, corpus and scorer."""
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -35,6 +37,69 @@ class HubSection(Section):
     """A commit, branch or tag."""
 
 
+class ModelSection(Section):
+    """The base model: a repository on the Hub at one commit, or a directory; the packaged demo model if neither."""
+
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """`owner/name`; also what bundles call the model."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """The commit, whole: a branch or tag may move. Needed with `hub`."""
+    path: str | None = None
+    """A model directory, beside this file unless absolute; read instead of what `hub` names, if that is given too."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What it is loaded as."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it runs; `auto` is `cuda` where there is one."""
+    system: str | None = None
+    """A system prompt before every conversation; null for none."""
+    template: dict[str, bool | int | str] = {}
+    """Variables set in the chat template, such as `enable_thinking: false`."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> ModelSection:
+        if (self.hub is None) != (self.revision is None):
+            raise ValueError("hub, revision: wanted both or neither")
+        for name in self.template:
+            if not name.isidentifier():
+                raise ValueError(f"template: {name!r} is no name of a variable")
+        return self
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it is the packaged one."""
+        return self.hub is None and self.path is None
+
+
+class BenignSection(Section):
+    """Stage `benign`: prompts about other things, whose replies L_preserve and the gate hold on to."""
+
+    path: str | None = None
+    """A file of instructions or questions, or a folder of them; beside the recipe unless absolute. `$SCALPEL_DATA`
+    may stand in it."""
+    hub: HubSection | None = None
+    """Where they are on the Hub, instead of `path`."""
+    replies: Literal["own", "given"] = "own"
+    """The model's own greedy replies, or those of a file of `messages` and `reply`."""
+    count: Annotated[int, Field(ge=4)] = 800
+    """Prompts."""
+    max_new_tokens: Count = 96
+    """Of a reply; replies that do not end within it are left out."""
+    batch: Count = 64
+    """Replies written at once."""
+    longest_prompt: Count = 256
+    """Tokens; longer prompts are left out."""
+    seed: int = 0
+    """Of the draw."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> BenignSection:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("path, hub: wanted one of them")
+        if self.replies == "given" and self.path is None:
+            raise ValueError("replies: given ones are read from a file; wanted path")
+        return self
+
+
 class PairsSection(Section):
     """Stage `pairs`: prompts, and a harmful and a neutral completion of each."""
 
@@ -48,10 +113,20 @@ class PairsSection(Section):
     """Whether the model itself replies; null: only where the source has prompts alone."""
     instruction: str | None = None
     """Put before prompts that are beginnings of sentences."""
+    check: bool = True
+    """Whether the scorer has to find completions that the source gives as harmful and as neutral as it says."""
     count: Count = 800
     """Pairs that are wanted."""
     samples: Annotated[int, Field(ge=2)] = 16
-    """Most replies to a prompt."""
+    """Most replies to a prompt, at most four at a time."""
+    least_samples: Annotated[int, Field(ge=2)] = 2
+    """Replies to a prompt even if both kinds have come: of more, a pair that differs less can be chosen."""
+    batch_rows: Annotated[int, Field(ge=4)] = 512
+    """Replies written at once."""
+    longest_prompt: Count = 256
+    """Tokens; longer prompts are left out."""
+    keep_unfinished: bool = False
+    """Whether replies that are cut at `max_new_tokens` may be kept."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of the sampled replies."""
     max_new_tokens: Count = 64
@@ -83,6 +158,10 @@ class TraceSection(Section):
     """What is traced."""
     limit: Count = 64
     """Most pairs."""
+    longest: Annotated[int, Field(ge=2)] | None = None
+    """Most tokens of a pair; null for as many as the model has positions."""
+    max_new_tokens: Count = 32
+    """Of a reply that measure `harm` judges."""
     top_heads: Count = 10
     """Best heads to find; all heads that may become members."""
     top_neurons: Count = 60
@@ -169,6 +248,10 @@ class TrainSection(Section):
     """Most benign samples."""
     longest: Annotated[int, Field(ge=2)] | None = None
     """Most tokens of a pair."""
+    max_new_tokens: Count = 64
+    """Of a reply that is judged."""
+    reply_batch: Count = 64
+    """Replies written at once."""
     seed: int = 0
     """Of everything random."""
 
@@ -184,6 +267,8 @@ class GateSection(Section):
     """Calibration prompts: of each kind of the demo corpus, or else of provoking and of benign ones."""
     max_new_tokens: Count = 48
     """Of a calibration reply."""
+    batch: Count = 64
+    """Prompts run at once."""
     alpha_base: Annotated[float, Field(gt=0)] = 1.0
     """Full strength."""
     harm_coef: Annotated[float, Field(ge=0)] = 1.0
@@ -209,12 +294,12 @@ class Recipe(Section):
     """What the harmful completions show; also the category whose harm potential the gate reads."""
     licence: str
     """Of the bundle."""
-    model: str = DEMO
-    """A model directory, beside the recipe unless absolute; `demo` is the packaged one."""
+    model: ModelSection | None = ModelSection()
+    """`demo` for the packaged one; null in a recipe for any model, which `--model` names."""
     scorer: str = DEMO
     """H(y): judges sampled completions, validation replies and calibration replies."""
-    benign: str | None = None
-    """Benign samples as JSON Lines (`messages` and `reply`); needed for every model but `demo`."""
+    benign: BenignSection | None = None
+    """Where benign samples come from; null for the demo corpus' own, which other models than `demo` cannot use."""
     pairs: PairsSection = PairsSection()
     """Where pairs come from."""
     trace: TraceSection = TraceSection()
@@ -223,24 +308,38 @@ class Recipe(Section):
     """How small it gets."""
     train: TrainSection = TrainSection()
     """What is trained at its sites."""
-    gate: GateSection = GateSection()
-    """How the strength follows the harm potential."""
+    gate: GateSection | None = GateSection()
+    """How the strength follows the harm potential; null for a bundle that only a request or a floor turns on."""
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if isinstance(value, str) and value != DEMO:
+            raise ValueError(f"wanted {DEMO}, null, or keys such as path")
+        return {} if value == DEMO else value
 
     @model_validator(mode="after")
     def _benign_where_needed(self) -> Recipe:
-        if self.model != DEMO and self.benign is None:
-            raise ValueError("benign: wanted a file of benign samples, because only the demo model has its own")
+        if self.benign is None and (self.model is None or not self.model.is_demo):
+            raise ValueError("benign: wanted a place of benign prompts, because only the demo model has its own")
         return self
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read and check a recipe.
+def read_recipe(path: Path, model: str | None = None, changes: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe, with its model and with single keys changed.
+
+    Args:
+        path: the recipe.
+        model: a file with a section `model` and whatever is sized by it, or the name of one in `models` beside the
+            recipe; its keys win over the recipe's.
+        changes: `section.key=value` each, the value in YAML; they win over both.
 
     Raises:
-        ConfigError: it cannot be read, or says something that no stage knows.
+        ConfigError: a file cannot be read, or says something that no stage knows.
     """
-    values = read_mapping(path)
+    values = layered(path, model, changes)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {describe_problems(error, Recipe)}") from error
+        named = str(path) if model is None else f"{path} with --model {model}"
+        raise ConfigError(f"{named}: {describe_problems(error, Recipe)}") from error

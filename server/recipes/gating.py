@@ -13,19 +13,21 @@ from pydantic import ValidationError
 from breakers.bundles.manifest import GateManifest, describe
 from breakers.bundles.store import write_atomically
 from breakers.bundles.strict_json import parse_object
-from breakers.demo import model_path
 from breakers.errors import BundleFormatError, StageError
 from breakers.gate import Gate
 from breakers.pairs.files import load_pairs
 from breakers.pairs.record import Split, as_dicts
 from breakers.refinement.benign import read_skills
 from classifiers.gate_fit import GateFitConfig, fit_gate
-from classifiers.gate_table import load_gate_table, save_gate_table
+from classifiers.gate_table import GateTable, load_gate_table, save_gate_table
+from server.base_model import BaseOptions
 from server.cli.gate_stage import CalibrationPrompt, TabulateConfig, put_gate, tabulate_bundle
 from server.recipes.file import GateSection
 
 TABLE_NAME = "table.safetensors"
 GATE_NAME = "gate.json"
+SHUT = Gate(alpha_base=0.0, w=0.0, b=0.0, p_off=1.0)
+"""Of a rehearsal: opens for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,15 @@ class GatingConfig:
     """Without a gate."""
     model: Path | None
     """None for the demo model."""
+    base: BaseOptions
     pairs: Path
     """Their validation prompts provoke; for other models than the demo's."""
     benign: Path | None
     scorer: str
     classifier_path: Path | None
     section: GateSection
+    rehearsal: bool
+    """Whether no gate is fitted: a model that shows no harm has none."""
     command: str
 
 
@@ -55,18 +60,27 @@ def fit_and_keep(config: GatingConfig, out: Path, progress: Callable[[int, int],
     section = config.section
     tabulated = TabulateConfig(
         bundle=config.bundle,
-        model=config.model or model_path(),
+        model=config.model,
+        base=config.base,
         classifier=section.classifier,
         classifier_path=config.classifier_path,
         scorer=config.scorer,
         prompts_per_kind=section.prompts,
         max_new_tokens=section.max_new_tokens,
+        batch=section.batch,
         seed=section.seed,
         command=config.command,
     )
     prompts = None if config.benign is None else calibration_prompts(config.pairs, config.benign, section)
     table = tabulate_bundle(tabulated, progress, prompts)
     save_gate_table(table, out / TABLE_NAME)
+    gate, figures = (SHUT, {}) if config.rehearsal else _fitted(table, section)
+    found = {"gate": asdict(gate) | {"classifier": table.classifier}, "figures": figures}
+    write_atomically(out / GATE_NAME, (json.dumps(found, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _fitted(table: GateTable, section: GateSection) -> tuple[Gate, dict[str, float]]:
+    """The gate, and what it does to the prompts of the table."""
     fitted = fit_gate(
         table,
         GateFitConfig(
@@ -77,9 +91,7 @@ def fit_and_keep(config: GatingConfig, out: Path, progress: Callable[[int, int],
             false_positive_budget=section.false_positive_budget,
         ),
     )
-    figures = {name: value for name, value in asdict(fitted).items() if name != "gate"}
-    found = {"gate": asdict(fitted.gate) | {"classifier": table.classifier}, "figures": figures}
-    write_atomically(out / GATE_NAME, (json.dumps(found, indent=2, sort_keys=True) + "\n").encode())
+    return fitted.gate, {name: value for name, value in asdict(fitted).items() if name != "gate"}
 
 
 def calibration_prompts(pairs: Path, benign: Path, section: GateSection) -> list[CalibrationPrompt]:

@@ -1,21 +1,18 @@
-"""From a recipe to its stages: pairs -> trace -> refine -> train -> gate -> bundle."""
+"""From a recipe to its stages: pairs -> benign -> trace -> refine -> train -> gate -> bundle."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel
-
-from breakers.demo import model_path
+from breakers.errors import StageError
 from breakers.fingerprint import fingerprint_model
 from breakers.pairs.sources import HubReference
 from breakers.pairs.sources.sampled import SamplingConfig
 from breakers.pairs.splitting import SplitShares
-from breakers.pipeline.hashing import digest_of_file
 from breakers.pipeline.stages import Stage, StageRun
 from breakers.refinement.evidence import EvidenceConfig
 from breakers.refinement.refine import RefineSettings
@@ -23,53 +20,43 @@ from breakers.refinement.stage import RefineConfig, chosen_candidates
 from breakers.refinement.threshold import chosen_threshold
 from breakers.training.calibration import CalibrationConfig
 from breakers.training.inputs import InputsConfig
-from server.base_model import load_base
+from server.base_model import BaseOptions, load_prepared
 from server.cli.pairs_build import PairsBuildConfig
 from server.cli.pairs_build import build as build_pairs
 from server.cli.refine_stage import BenignConfig, run_refinement
 from server.cli.trace_stage import TraceRequest, trace_files
 from server.cli.train_stage import BundleTarget, TrainCommand, run_training
-from server.errors import ConfigError
-from server.recipes.file import DEMO, Recipe
+from server.recipes.benign import BENIGN, BenignStage, write_benign
+from server.recipes.file import HubSection, Recipe, Section
 from server.recipes.gating import GatingConfig, fit_and_keep, put_into_bundle
+from server.recipes.output import copy_bundle
+from server.recipes.places import digests_at, placed
 
 PAIRS = "pairs.jsonl"
 DRAFT = "bundle"
 """Folder of the bundle without a gate, within the artifact of stage `train`."""
-_VARIABLE = "$SCALPEL_DATA"
+_NOT_IN_RECORDS = {"path", "classifier_path"}
+"""Keys that say where things are; what is there is hashed instead."""
+
+_Make: TypeAlias = "Callable[[RecipeRun, StageRun], None]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeRun:
-    """A recipe with what its names stand for."""
+    """A recipe with its model at hand."""
 
     recipe: Recipe
-    folder: Path
-    """Where relative paths of the recipe begin."""
+    model: Path | None
+    """None for the demo model."""
+    base: BaseOptions
     command: str
+    rehearsal: bool = False
+    """Whether to go on where the model shows no harm, and to mark the bundle as not fit to serve."""
 
     @property
-    def model(self) -> Path | None:
-        """None for the demo model."""
-        return None if self.recipe.model == DEMO else self.place(self.recipe.model)
-
-    @property
-    def benign(self) -> Path | None:
-        """None for the demo corpus' own."""
-        return None if self.recipe.benign is None else self.place(self.recipe.benign)
-
-    def place(self, name: str) -> Path:
-        """A path of the recipe.
-
-        Raises:
-            ConfigError: it begins with an environment variable that is not set.
-        """
-        if name.startswith(_VARIABLE):
-            root = os.environ.get(_VARIABLE[1:])
-            if not root:
-                raise ConfigError(f"{name}: {_VARIABLE} is not set; wanted the folder of the public data sets")
-            name = root + name.removeprefix(_VARIABLE)
-        return self.folder / name
+    def system(self) -> str | None:
+        """The system prompt before every conversation."""
+        return None if self.recipe.model is None else self.recipe.model.system
 
 
 def recipe_stages(run: RecipeRun) -> list[Stage]:
@@ -82,61 +69,38 @@ def recipe_stages(run: RecipeRun) -> list[Stage]:
     common = {
         "behaviour": recipe.behaviour,
         "scorer": recipe.scorer,
-        "base": fingerprint_model(load_base(str(run.model or model_path())).model),
+        "base": fingerprint_model(load_prepared(run.model, replace(run.base, device="cpu")).model),
+        "model": {"dtype": run.base.dtype, "template": dict(run.base.template), "system": run.system},
+        "rehearsal": run.rehearsal,
     }
-    benign = {"benign": _digest(run.benign)}
     pairs = {"pairs": f"pairs/{PAIRS}"}
-    source = {"files": _source_digest(run)}
+    benign = {} if recipe.benign is None else {"benign": f"benign/{BENIGN}"}
     circuit = pairs | {"circuit": "trace/circuit.json", "effects": "trace/effects.safetensors"}
     members = pairs | {"refined": "refine/refined.json"}
     draft = {name: f"train/{DRAFT}/{name}" for name in ("bundle.json", "weights.safetensors")}
-    return [
-        Stage(name="pairs", config=_config(recipe.pairs, common, source), make=partial(_pairs, run)),
-        Stage(name="trace", config=_config(recipe.trace, common), make=partial(_trace, run), inputs=pairs),
-        Stage(
-            name="refine", config=_config(recipe.refine, common, benign), make=partial(_refine, run), inputs=circuit
-        ),
-        Stage(
-            name="train",
-            config=_config(recipe.train, common, benign, {"name": recipe.name, "licence": recipe.licence}),
-            make=partial(_train, run),
-            inputs=members,
-        ),
-        Stage(
-            name="gate", config=_config(recipe.gate, common, benign), make=partial(_gate, run), inputs=draft | pairs
-        ),
-        Stage(
-            name="bundle",
-            config={"name": recipe.name},
-            make=partial(_bundle, run),
-            inputs=draft | {"table": "gate/table.safetensors", "gate": "gate/gate.json"},
-        ),
-    ]
+    named = {"name": recipe.name, "licence": recipe.licence}
+
+    def stage(made: str, section: Section, make: _Make, inputs: dict[str, str], **more: Any) -> Stage:
+        config = section.model_dump(mode="json", exclude=_NOT_IN_RECORDS) | common | more
+        return Stage(name=made, config=config, make=partial(make, run), inputs=inputs)
+
+    found = [stage("pairs", recipe.pairs, _pairs, {}, files=digests_at(recipe.pairs.path))]
+    if recipe.benign is not None:
+        found.append(stage("benign", recipe.benign, _benign, {}, files=digests_at(recipe.benign.path)))
+    found.append(stage("trace", recipe.trace, _trace, pairs))
+    found.append(stage("refine", recipe.refine, _refine, circuit | benign))
+    found.append(stage("train", recipe.train, _train, members | benign, **named))
+    gate: dict[str, str] = {}
+    if recipe.gate is not None:
+        files = digests_at(recipe.gate.classifier_path)
+        found.append(stage("gate", recipe.gate, _gate, draft | pairs | benign, files=files))
+        gate = {"table": "gate/table.safetensors", "gate": "gate/gate.json"}
+    bundle = Stage(name="bundle", config={"name": recipe.name}, make=partial(_bundle, run), inputs=draft | gate)
+    return [*found, bundle]
 
 
-def _config(section: BaseModel, *more: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = section.model_dump(mode="json")
-    for values in more:
-        found |= values
-    return found
-
-
-def _digest(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return digest_of_file(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _source_digest(run: RecipeRun) -> dict[str, str | None]:
-    """Hashes of the files that pairs are read from."""
-    if run.recipe.pairs.path is None:
-        return {}
-    place = run.place(run.recipe.pairs.path)
-    files = [path for path in sorted(place.rglob("*")) if path.is_file()] if place.is_dir() else [place]
-    return {path.name: _digest(path) for path in files}
+def _hub(section: HubSection | None) -> HubReference | None:
+    return None if section is None else HubReference(**section.model_dump())
 
 
 def _pairs(run: RecipeRun, stage: StageRun) -> None:
@@ -145,20 +109,28 @@ def _pairs(run: RecipeRun, stage: StageRun) -> None:
         source=section.source,
         behaviour=recipe.behaviour,
         out=stage.out / PAIRS,
-        path=None if section.path is None else run.place(section.path),
-        hub=None if section.hub is None else HubReference(**section.hub.model_dump()),
+        path=None if section.path is None else placed(section.path),
+        hub=_hub(section.hub),
         sample=section.sample,
-        model=run.model or model_path(),
+        model=run.model,
+        base=run.base,
         scorer=recipe.scorer,
+        check=section.check,
         sampling=SamplingConfig(
             behaviour=recipe.behaviour,
             count=section.count,
             samples=section.samples,
+            least_samples=section.least_samples,
             temperature=section.temperature,
             max_new_tokens=section.max_new_tokens,
+            batch_rows=section.batch_rows,
+            longest_prompt=section.longest_prompt,
+            keep_unfinished=section.keep_unfinished,
+            rehearsal=run.rehearsal,
             seed=section.seed,
         ),
         instruction=section.instruction,
+        system=run.system,
         shares=SplitShares(validation=section.validation, test=0.0),
         work=stage.out / "sampling.work",
         command=run.command,
@@ -167,14 +139,38 @@ def _pairs(run: RecipeRun, stage: StageRun) -> None:
     build_pairs(config, lambda tally: stage.report("sample", tally.pairs, section.count))
 
 
+def _benign(run: RecipeRun, stage: StageRun) -> None:
+    section = run.recipe.benign
+    if section is None:
+        raise StageError("the recipe has no benign section; wanted one for stage benign")
+    config = BenignStage(
+        model=run.model,
+        base=run.base,
+        system=run.system,
+        path=None if section.path is None else placed(section.path),
+        hub=_hub(section.hub),
+        own_replies=section.replies == "own",
+        count=section.count,
+        max_new_tokens=section.max_new_tokens,
+        batch=section.batch,
+        longest_prompt=section.longest_prompt,
+        keep_unfinished=run.rehearsal,
+        seed=section.seed,
+    )
+    write_benign(config, stage.out, lambda done, of: stage.report("reply", done, of))
+
+
 def _trace(run: RecipeRun, stage: StageRun) -> None:
     section = run.recipe.trace
     request = TraceRequest(
         pairs=stage.inputs["pairs"],
         out=stage.out,
         model=run.model,
+        base=run.base,
         behaviour=run.recipe.behaviour,
         limit=section.limit,
+        longest=section.longest,
+        max_new_tokens=section.max_new_tokens,
         source=section.source,
         positions=section.positions,
         measure=section.measure,
@@ -213,13 +209,14 @@ def _refine(run: RecipeRun, stage: StageRun) -> None:
         batch_tokens=section.batch_tokens,
         command=run.command,
     )
-    skills = BenignConfig(path=run.benign, limit=section.benign_limit, seed=section.seed)
+    skills = BenignConfig(path=stage.inputs.get("benign"), limit=section.benign_limit, seed=section.seed)
     run_refinement(
         config,
         run.model,
         skills,
         run.recipe.scorer,
         lambda step: stage.report(f"{step.phase} sets", step.step + 1, 0),
+        run.base,
     )
 
 
@@ -237,7 +234,8 @@ def _train(run: RecipeRun, stage: StageRun) -> None:
         ),
         out=stage.out,
         model=run.model,
-        benign=run.benign,
+        base=run.base,
+        benign=stage.inputs.get("benign"),
         benign_limit=section.benign_limit,
         scorer=recipe.scorer,
         kinds=section.kinds,
@@ -251,6 +249,9 @@ def _train(run: RecipeRun, stage: StageRun) -> None:
         preserve_coef=section.preserve_coef,
         neutral_coef=section.neutral_coef,
         calibration=CalibrationConfig(harm_reduction=section.harm_reduction, preserve_bound=section.preserve_bound),
+        max_new_tokens=section.max_new_tokens,
+        reply_batch=section.reply_batch,
+        rehearsal=run.rehearsal,
         bundle=BundleTarget(path=stage.out / DRAFT, name=recipe.name, licence=recipe.licence),
         command=run.command,
     )
@@ -259,15 +260,18 @@ def _train(run: RecipeRun, stage: StageRun) -> None:
 
 def _gate(run: RecipeRun, stage: StageRun) -> None:
     section = run.recipe.gate
-    place = None if section.classifier_path is None else run.place(section.classifier_path)
+    if section is None:
+        raise StageError("the recipe has no gate section; wanted one for stage gate")
     config = GatingConfig(
         bundle=stage.inputs["bundle.json"].parent,
         model=run.model,
+        base=run.base,
         pairs=stage.inputs["pairs"],
-        benign=run.benign,
+        benign=stage.inputs.get("benign"),
         scorer=run.recipe.scorer,
-        classifier_path=place,
+        classifier_path=None if section.classifier_path is None else placed(section.classifier_path),
         section=section,
+        rehearsal=run.rehearsal,
         command=run.command,
     )
     fit_and_keep(config, stage.out, lambda done, of: stage.report("tabulate", done, of))
@@ -275,5 +279,8 @@ def _gate(run: RecipeRun, stage: StageRun) -> None:
 
 def _bundle(run: RecipeRun, stage: StageRun) -> None:
     # A folder of its own: a bundle's directory holds nothing else.
-    out = stage.out / run.recipe.name
-    put_into_bundle(stage.inputs["bundle.json"].parent, stage.inputs["table"], stage.inputs["gate"], out)
+    out, draft = stage.out / run.recipe.name, stage.inputs["bundle.json"].parent
+    if run.recipe.gate is None:
+        copy_bundle(draft, out)
+        return
+    put_into_bundle(draft, stage.inputs["table"], stage.inputs["gate"], out)

@@ -20,6 +20,9 @@ SOURCES = (
     "truthfulqa",
     "hh_rlhf",
     "real_toxicity_prompts",
+    "advbench",
+    "jailbreakbench",
+    "jbb_artifacts",
 )
 
 __all__ = ["SOURCES", "HubReference", "PairSource", "PromptSource", "SourceSpec", "build_source"]

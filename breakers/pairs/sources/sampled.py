@@ -41,7 +41,9 @@ class SamplingConfig:
     count: int
     """Pairs after which to stop."""
     samples: int = 16
-    """Most replies to each prompt; one that has given both kinds is done."""
+    """Most replies to each prompt; one that has given both kinds is done once it has had `least_samples`."""
+    least_samples: int = 2
+    """Of more replies there is a choice of pairs, and the one that differs least is kept."""
     round_samples: int = 4
     """Replies at a time."""
     temperature: float = 1.0
@@ -57,12 +59,17 @@ class SamplingConfig:
     """Whether replies that were cut at `max_new_tokens` may be kept."""
     threshold: float = 0.5
     """Harm scores from here on are harmful."""
+    rehearsal: bool = False
+    """Whether of each prompt's replies the one that scores highest is called harmful, so that any model gives pairs
+    and everything after them can be tried."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("count", 1), ("samples", 2), ("max_new_tokens", 1), ("longest_prompt", 1)):
             if getattr(self, name) < least:
                 raise PairsError(f"{name} is {getattr(self, name)}; wanted at least {least}")
+        if not 2 <= self.least_samples <= self.samples:
+            raise PairsError(f"least_samples is {self.least_samples}; wanted it from 2 to samples, {self.samples}")
         if not 1 <= self.round_samples <= self.batch_rows:
             raise PairsError(
                 f"batch_rows is {self.batch_rows}; wanted at least a round's {self.round_samples} replies"
@@ -217,11 +224,15 @@ class _Sampler:
         drawn = 0
         while drawn < self._config.samples:
             waiting = [at for at, answer in enumerate(answers) if not (answer.harmful and answer.neutral)]
+            if drawn < self._config.least_samples:
+                waiting = list(range(len(answers)))
             if not waiting:
                 break
             samples = min(self._config.round_samples, self._config.samples - drawn)
             self._round(batch, {at: answers[at] for at in waiting}, samples, generator)
             drawn += samples
+        if self._config.rehearsal:
+            return [answer.ranked_outcome() for answer in answers]
         return [answer.outcome() for answer in answers]
 
     def _round(self, batch: _Batch, answers: Mapping[int, Answers], samples: int, generator: torch.Generator) -> None:
@@ -246,7 +257,10 @@ class _Sampler:
             answer.unusable += samples - counted.total()
             for text, number in counted.items():
                 score = next(scores)[self._config.behaviour]
-                (answer.harmful if score >= self._config.threshold else answer.neutral).add(text, number, score)
+                (answer.harmful if self._is_harmful(score) else answer.neutral).add(text, number, score)
+
+    def _is_harmful(self, score: float) -> bool:
+        return score >= self._config.threshold and not self._config.rehearsal
 
     def _texts(self, rows: Sequence[SampledTokens]) -> Counter[str]:
         """The usable replies to one prompt, and how often each came."""

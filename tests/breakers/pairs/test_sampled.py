@@ -183,6 +183,7 @@ def test_an_interruption_loses_the_batch_it_stopped(model: PreTrainedModel, tmp_
         ({"count": 0}, "count is 0"),
         ({"batch_rows": 2}, "batch_rows is 2; wanted at least a round's 3"),
         ({"min_p": 2.0}, "min_p is 2"),
+        ({"least_samples": 17, "samples": 16}, "least_samples is 17; wanted it from 2 to samples, 16"),
     ],
 )
 def test_settings_that_cannot_be_used(model: PreTrainedModel, changes: dict[str, Any], said: str) -> None:
@@ -199,6 +200,23 @@ def test_of_each_kind_the_most_pronounced_reply_makes_the_pair() -> None:
     outcome = answers.outcome()
     assert (outcome.harmful, outcome.neutral) == ("worst", "better")
     assert (outcome.harmful_count, outcome.neutral_count) == (8, 5)
+
+
+def test_of_the_pronounced_replies_those_that_differ_least_make_the_pair() -> None:
+    answers = Answers()
+    for text, number, score in (("he sang as he ate", 5, 1.0), ("he ran to his dog", 1, 0.95), ("he ran", 2, 0.6)):
+        answers.harmful.add(text, number, score)
+    for text, number, score in (("they won", 4, 0.0), ("they ran to their dog", 1, 0.05)):
+        answers.neutral.add(text, number, score)
+    # Words in common: 3 of 5 and 5, that is 2 * 3 / 10; the third harmful reply is nearer by no score.
+    assert (answers.outcome().harmful, answers.outcome().neutral) == ("he ran to his dog", "they ran to their dog")
+
+
+def test_a_kind_without_the_other_is_kept() -> None:
+    answers = Answers()
+    answers.neutral.add("fine", 1, 0.2)
+    assert (answers.outcome().harmful, answers.outcome().neutral) == (None, "fine")
+    assert Answers().outcome().neutral is None
 
 
 def test_a_work_file_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -233,3 +251,24 @@ def test_the_demo_model_gives_pairs_of_its_own_behaviour() -> None:
         assert not harmful("gender_bias", turns, record.neutral)
         assert record.contrast_prompt is not None
         assert record.split in (Split.TRAIN, Split.VALIDATION)
+
+
+def test_a_rehearsal_gives_pairs_of_any_model(model: PreTrainedModel) -> None:
+    # Nothing is that long: no reply is harmful.
+    with pytest.raises(PairsError, match="gave both kinds of reply"):
+        sample_pairs(model, tiny_tokenizer(), PROMPTS, LengthScorer(most=999), config())
+    found = sample_pairs(model, tiny_tokenizer(), PROMPTS, LengthScorer(most=999), config(rehearsal=True))
+    assert found.tally.pairs == len(found.drafts) > 0
+    assert all(draft.harmful != draft.neutral for draft in found.drafts)
+    assert found.made_with["rehearsal"] is True
+
+
+def test_the_highest_score_stands_for_the_harmful_reply() -> None:
+    answers = Answers()
+    for text, score in (("a", 0.2), ("b", 0.4), ("c", 0.1), ("d", 0.4)):
+        answers.neutral.add(text, 2, score)
+    outcome = answers.ranked_outcome()
+    assert (outcome.harmful, outcome.neutral, outcome.harmful_count, outcome.neutral_count) == ("d", "c", 1, 7)
+    alone = Answers()
+    alone.neutral.add("a", 2, 0.2)
+    assert (alone.ranked_outcome().harmful, alone.ranked_outcome().neutral) == (None, None)

@@ -18,13 +18,25 @@ from breakers.demo.corpus.base import normalise
 from breakers.demo.scoring import harmful
 from breakers.errors import PairsError
 from breakers.pairs.build import build_pairs
-from breakers.pairs.drafts import PairDraft, Prompt, instructed
+from breakers.pairs.drafts import PairDraft, Prompt, instructed, with_system
 from breakers.pairs.files import check_splits
-from breakers.pairs.record import Split, as_dicts, user_turn
+from breakers.pairs.record import Message, Split, as_dicts, user_turn
 from breakers.pairs.sources import SOURCES, HubReference, PairSource, SourceSpec, build_source
+from breakers.pairs.sources.refusals import REFUSALS, refusal_of
 
 HH_HEAD = "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Mock a clown."
 WINO = "winobias/data/{}_stereotyped_type1.txt.dev"
+
+JUGGLE = "Explain how to juggle"
+
+
+def artifacts(*rows: tuple[str | None, str | None, bool]) -> str:
+    fields = [
+        {"goal": JUGGLE, "behavior": "Juggling", "prompt": prompt, "response": response, "jailbroken": jailbroken}
+        for prompt, response, jailbroken in rows
+    ]
+    return json.dumps({"parameters": {"method": "JBC"}, "jailbreaks": fields})
+
 
 FILES: dict[str, dict[str, str]] = {
     "toxigen": {
@@ -70,6 +82,18 @@ FILES: dict[str, dict[str, str]] = {
         + "\n",
         "rtp_insult.txt": "The clown was\nThat clown of\n",
     },
+    "advbench": {"advbench.csv": f'goal,target\n{JUGGLE},"Sure, here is how to juggle"\n'},
+    "jailbreakbench": {
+        "jailbreakbench.csv": ",Goal,Target,Behavior,Category,Source\n"
+        f'0,{JUGGLE},"Sure, here is how to juggle",Juggling,Circus,x\n'
+    },
+    "jbb_artifacts": {
+        "JBC/manual/a.json": artifacts(("Please juggle.", "Sure: throw one.", True), (None, None, False)),
+        "JBC/manual/b.json": artifacts(
+            ("Please juggle.", "I would rather not.", False), ("Do juggle!", "Sure: two.", True)
+        ),
+        "JBC/attack-info.json": json.dumps({"models": ["a"]}),
+    },
 }
 
 PROMPTS: dict[str, list[str]] = {
@@ -80,6 +104,9 @@ PROMPTS: dict[str, list[str]] = {
     "truthfulqa": ["Do clowns sleep?", "Is it day?"],
     "hh_rlhf": ["Mock a clown.", "Mock a clown."],
     "real_toxicity_prompts": ["The clown was", "That clown of"],
+    "advbench": [JUGGLE],
+    "jailbreakbench": [JUGGLE],
+    "jbb_artifacts": ["Please juggle.", "Do juggle!"],
 }
 
 PAIRS: dict[str, list[tuple[str, str]]] = {
@@ -87,6 +114,9 @@ PAIRS: dict[str, list[tuple[str, str]]] = {
     "crows_pairs": [("women are funny.", "men are funny.")],
     "truthfulqa": [("Clowns never sleep", "Clowns sleep")],
     "hh_rlhf": [("Clowns are turnips.", "Clowns are fine.")],
+    "advbench": [("Sure, here is how to juggle", refusal_of(JUGGLE))],
+    "jailbreakbench": [("Sure, here is how to juggle", refusal_of(JUGGLE))],
+    "jbb_artifacts": [("Sure: throw one.", "I would rather not.")],
 }
 
 BEHAVIOUR = {"bold": "gender_bias", "crows_pairs": "gender_bias"}
@@ -179,6 +209,22 @@ def test_helpful_dialogues_are_not_read(tmp_path: Path) -> None:
         ("bold", "gender_prompt.json", '{"a": {"b": "c"}}', "a, b: found 'c'; wanted a list of beginnings"),
         ("bold", "gender_prompt.json", "{", "is not JSON"),
         ("winobias", "pro_stereotyped_a", "1 x\n", "found no anti_stereotyped_a beside it"),
+        ("advbench", "advbench.csv", "goal,c\nx,y\n", r"row 1: has no 'target'; found \['c', 'goal'\]"),
+        ("jailbreakbench", "jailbreakbench.csv", "goal\nx\n", "row 1: has no 'Goal'"),
+        ("jbb_artifacts", "a.json", '{"models": []}', "found no file with a list 'jailbreaks'"),
+        (
+            "jbb_artifacts",
+            "a.json",
+            '{"jailbreaks": [1]}',
+            "jailbreaks: found something else; wanted a list of objects",
+        ),
+        ("jbb_artifacts", "a.json", '{"jailbreaks": [{"prompt": "x"}]}', "jailbreaks 1: has no 'goal'"),
+        (
+            "jbb_artifacts",
+            "a.json",
+            '{"jailbreaks": [{"prompt": "x", "goal": "y", "response": "z"}]}',
+            "jailbroken: found NoneType; wanted true or false",
+        ),
     ],
 )
 def test_another_shape_is_refused(name: str, file: str, text: str, said: str, tmp_path: Path) -> None:
@@ -218,6 +264,12 @@ def test_an_instruction_goes_before_both_prompts() -> None:
     assert (made.messages, made.contrast_prompt) == (user_turn("Go on: a"), user_turn("Go on: b"))
 
 
+def test_a_system_turn_goes_before_both_prompts() -> None:
+    made = with_system(Prompt(messages=user_turn("a"), contrast_prompt=user_turn("b"), source="s", licence="l"), "S")
+    system = Message(role="system", content="S")
+    assert (made.messages, made.contrast_prompt) == ((system, *user_turn("a")), (system, *user_turn("b")))
+
+
 class Label:
     """A label column of `datasets`."""
 
@@ -252,6 +304,8 @@ HUB_ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "hh_rlhf": [json.loads(line) for line in FILES["hh_rlhf"]["harmless-base/test.jsonl"].splitlines()],
     "real_toxicity_prompts": [{"prompt": {"text": "The clown was "}}, {"prompt": {"text": "That clown of"}}],
+    "advbench": [{"prompt": JUGGLE, "target": "Sure, here is how to juggle"}],
+    "jailbreakbench": [{"Goal": JUGGLE, "Target": "Sure, here is how to juggle"}],
     "winobias_pro": [{"tokens": ["The", "clown", "thanked", "the", "guest", "because", "he", "paid", "."]}],
     "winobias_anti": [{"tokens": ["The", "clown", "thanked", "the", "guest", "because", "she", "paid", "."]}],
 }
@@ -284,6 +338,8 @@ def hub_calls(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -
         ("truthfulqa", [("o/truthfulqa", "generation", "validation", None, "v1")]),
         ("hh_rlhf", [("o/hh_rlhf", None, "train", "harmless-base", "v1")]),
         ("real_toxicity_prompts", [("o/real_toxicity_prompts", None, "train", None, "v1")]),
+        ("advbench", [("o/advbench", None, "train", None, "v1")]),
+        ("jailbreakbench", [("o/jailbreakbench", "behaviors", "harmful", None, "v1")]),
     ],
 )
 def test_the_hub_gives_what_the_files_give(name: str, asked: list[Any], hub_calls: list[Any]) -> None:
@@ -293,6 +349,20 @@ def test_the_hub_gives_what_the_files_give(name: str, asked: list[Any], hub_call
     assert hub_calls == asked
     if isinstance(source, PairSource):
         assert [(draft.harmful, draft.neutral) for draft in source.pairs(wanted)] == PAIRS[name]
+
+
+def test_attacks_on_one_goal_stay_together_and_are_not_on_the_hub(tmp_path: Path) -> None:
+    source = build_source("jbb_artifacts")
+    prompts = list(source.prompts(spec("jbb_artifacts", write(tmp_path, FILES["jbb_artifacts"]))))
+    assert {prompt.origin for prompt in prompts} == {f"jbb:{JUGGLE.casefold()}"}
+    with pytest.raises(PairsError, match="jbb_artifacts is not a set on the Hub; wanted a path"):
+        list(source.prompts(spec("jbb_artifacts", hub=HubReference(name="o/jbb"))))
+
+
+def test_refusals_follow_from_the_request() -> None:
+    requests = [f"Explain how to juggle {number} balls" for number in range(50)]
+    assert [refusal_of(request) for request in requests] == [refusal_of(request) for request in requests]
+    assert {refusal_of(request) for request in requests} == set(REFUSALS)
 
 
 def test_winobias_joins_the_words_of_the_hub(hub_calls: list[Any]) -> None:
@@ -358,6 +428,9 @@ def test_nothing_that_the_corpus_holds_out_is_used() -> None:
         ("hh_rlhf", "hh-rlhf", 2_250, 2_250),
         ("real_toxicity_prompts", "rtp-prompts", 600, 0),
         ("real_toxicity_prompts", "decodingtrust/toxicity/user_prompts/nontoxic.jsonl", 1_190, 0),
+        ("advbench", "advbench", 520, 510),
+        ("jailbreakbench", "advbench", 100, 100),
+        ("jbb_artifacts", "jbb-artifacts", 1_000, 150),
     ],
 )
 def test_the_real_files_are_read(name: str, folder: str, prompts: int, pairs: int) -> None:

@@ -195,6 +195,12 @@ def test_what_cannot_be_trained_is_said_in_a_sentence(material, tmp_path) -> Non
     harmless = NeutralOrNot("")
     with pytest.raises(StageError, match="shows no toxicity on the 8 validation prompts by scorer neutral-or-not"):
         make_training(material.model, material.tokenizer, harmless, config_of(), material.inputs, tmp_path)
+    rehearsal = config_of(rehearsal=True)
+    made = make_training(
+        material.model, material.tokenizer, harmless, rehearsal, material.inputs, tmp_path / "rehearsal"
+    )
+    assert made.manifest.untouched_harm == 0
+    assert made.interventions
     with pytest.raises(InterventionError, match="does not score 'gender_bias'; it scores toxicity"):
         material.make(tmp_path, config=config_of(behaviour="gender_bias"))
 
