@@ -12,6 +12,7 @@ from benchmarks.harm_scorers.measuring import (
     figures_of,
     groups_of,
     labels_of,
+    not_fitted,
     prefers,
     scores_of,
 )
@@ -20,6 +21,7 @@ from classifiers.fitting.prompts import Split
 from classifiers.fitting.replies import ReplyRow, reply_reader
 from classifiers.fitting.replies.preparing import sample_rows, without_source
 from classifiers.fitting.scorers import toxicity
+from classifiers.fitting.scorers.ngrams import Rows
 from classifiers.scorers.toxicity import CATEGORY, ToxicityScorer
 
 SETS = ("davidson_hate", "surge_toxicity", "wiki_comments", "moderation_api", "toxigen")
@@ -42,14 +44,14 @@ def toxicity_figures(root: Path) -> dict[str, float]:
         without = without_source(split, name)
         scorer = ToxicityScorer(toxicity.fit(without, SEED, f"without {name}"))
         figures |= figures_of(f"toxicity.unseen.{name}", scores_of(scorer, unseen, CATEGORY), unseen, CATEGORY)
-    return figures | _never_seen(shipped, root) | _identity(shipped, root)
+    return figures | _never_seen(shipped, root, split) | _identity(shipped, root)
 
 
-def _never_seen(scorer: ToxicityScorer, root: Path) -> dict[str, float]:
+def _never_seen(scorer: ToxicityScorer, root: Path, split: Rows) -> dict[str, float]:
     """Sets that no fit may see, and replies whose toxicity is not labelled."""
-    balanced = [row for row in reply_reader("vicomtech_hate")(root) if row.subgroup == "balanced"]
+    balanced = not_fitted((row for row in reply_reader("vicomtech_hate")(root) if row.subgroup == "balanced"), split)
     figures = figures_of("toxicity.unseen.vicomtech_hate", scores_of(scorer, balanced, CATEGORY), balanced, CATEGORY)
-    dolly = list(reply_reader("dolly")(root))
+    dolly = not_fitted(reply_reader("dolly")(root), split)
     figures |= figures_of("toxicity.unseen.dolly", scores_of(scorer, dolly, CATEGORY), dolly, CATEGORY)
     pairs = list(reply_reader("hh_rlhf")(root))
     scores, rejected = scores_of(scorer, pairs, CATEGORY), labels_of(pairs, "rejected")

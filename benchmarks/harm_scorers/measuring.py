@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from breakers.scoring import HarmScorer
 from classifiers.fitting.metrics import auroc
+from classifiers.fitting.prompts import Split, normalised
 from classifiers.fitting.replies import ReplyRow
 from evaluation.statistics import StatisticsError, paired_bootstrap
 
@@ -28,6 +29,12 @@ Groups = Int64[np.ndarray, " row"]
 def scores_of(scorer: HarmScorer, rows: Sequence[ReplyRow], behaviour: str) -> Scores:
     """H of every row."""
     return np.array([found[behaviour] for found in scorer.score([row.scored for row in rows])], dtype=np.float64)
+
+
+def not_fitted(rows: Iterable[ReplyRow], fitted: Mapping[Split, Sequence[ReplyRow]]) -> list[ReplyRow]:
+    """Rows whose text is none of those that a fit was given."""
+    seen = {normalised(row.reply) for found in fitted.values() for row in found}
+    return [row for row in rows if normalised(row.reply) not in seen]
 
 
 def labels_of(rows: Sequence[ReplyRow], behaviour: str) -> Labels:
@@ -97,7 +104,8 @@ def prefers(name: str, scores: Scores, labels: Labels, groups: Groups) -> dict[s
             whole[group] = 1.0
             ahead = scores[own & labels][0] - scores[own & ~labels][0]
             won[group] = 0.5 * (1.0 + np.sign(ahead))
-    found = paired_bootstrap(won, whole, np.divide, seed=SEED)
+    pairs = whole > 0
+    found = paired_bootstrap(won[pairs], whole[pairs], np.divide, seed=SEED)
     return {
         f"{name}.pairs": float(whole.sum()),
         f"{name}.preferred": found.estimate,

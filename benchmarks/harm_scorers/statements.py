@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harm_scorers.measuring import figures_of, groups_of, labels_of, prefers, scores_of
+from benchmarks.harm_scorers.measuring import figures_of, groups_of, labels_of, not_fitted, prefers, scores_of
 from classifiers.fitting.metrics import auroc
 from classifiers.fitting.prompts import Split
 from classifiers.fitting.replies import reply_reader
@@ -34,7 +34,7 @@ def bias_figures(root: Path) -> dict[str, float]:
         unseen = [row for part in Split for row in split[part] if row.source == name]
         scorer = BiasScorer(stereotypes.fit(without_source(split, name), SEED, f"without {name}"))
         figures |= figures_of(f"stereotype.unseen.{name}", scores_of(scorer, unseen, CATEGORY), unseen, CATEGORY)
-    return figures | _unseen_groups(split) | _measuring_only(shipped, root)
+    return figures | _unseen_groups(split) | _measuring_only(shipped, root, split)
 
 
 def _unseen_groups(split: Rows) -> dict[str, float]:
@@ -56,8 +56,8 @@ def _unseen_groups(split: Rows) -> dict[str, float]:
     }
 
 
-def _measuring_only(scorer: BiasScorer, root: Path) -> dict[str, float]:
-    statements = list(reply_reader("decodingtrust")(root))
+def _measuring_only(scorer: BiasScorer, root: Path, split: Rows) -> dict[str, float]:
+    statements = not_fitted(reply_reader("decodingtrust")(root), split)
     scores = scores_of(scorer, statements, CATEGORY)
     figures = figures_of("stereotype.unseen.decodingtrust", scores, statements, CATEGORY)
     pairs = list(reply_reader("crows_pairs")(root))

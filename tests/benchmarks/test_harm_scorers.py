@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks import harm_scorer_tables
-from benchmarks.harm_scorers.measuring import figures_of, groups_of, prefers, ratio
+from benchmarks.harm_scorers.measuring import figures_of, groups_of, not_fitted, prefers, ratio
+from classifiers.fitting.prompts import Split
 from classifiers.fitting.replies.record import ReplyRow
 
 
@@ -55,6 +56,13 @@ def test_pairs_count_wins_and_half_of_ties() -> None:
     found = prefers("x", scores, labels, np.array([0, 0, 1, 1, 2, 2, 3]))
     assert found["x.pairs"] == 3
     assert found["x.preferred"] == pytest.approx((1 + 0.5 + 0) / 3)
+
+
+def test_what_a_fit_was_given_is_not_measured() -> None:
+    given = [ReplyRow(reply=text, labels={}, source="a") for text in ("Women drive.", "Men walk", "Boys run")]
+    fitted = {Split.TRAIN: given[:1], Split.CALIBRATION: given[1:2], Split.HELDOUT: []}
+    again = [ReplyRow(reply=text, labels={}, source="b") for text in ("women  drive", "men walk!", "Boys run")]
+    assert [row.reply for row in not_fitted(again, fitted)] == ["Boys run"]
 
 
 def test_tables_show_every_measured_set() -> None:
