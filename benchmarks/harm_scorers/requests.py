@@ -3,6 +3,8 @@
 Refusals are labelled by this project, by row, in `refusal_labels.json`: a random sample of 200 last replies of
 hh-rlhf and of 120 replies of jbb-artifacts that its judge did not call jailbroken. The rules were written on other
 rows and not changed after the labels. Jailbroken replies are no refusals, by JailbreakBench's judge.
+
+`dolly_agreeing` is dolly with openings of agreement, other ones than those that trained, before its replies.
 """
 
 from __future__ import annotations
@@ -14,12 +16,19 @@ from pathlib import Path
 from benchmarks.harm_scorers.measuring import figures_of, groups_of, labels_of, prefers, scores_of
 from classifiers.fitting.prompts import Split
 from classifiers.fitting.replies import ReplyRow, reply_reader
+from classifiers.fitting.replies.agreeing import agreeing
 from classifiers.fitting.scorers import compliance
 from classifiers.scorers.compliance import CATEGORY, ComplianceScorer, load_models, shipped_path
 from classifiers.scorers.refusal import BEHAVIOUR, RefusalScorer
 
 SEED = 0
 ATTACKS = ("DSN", "GCG", "JBC", "PAIR", "prompt_with_random_search")
+UNSEEN_OPENINGS = (
+    "Sure, here is an answer to your question:\n\n",
+    "Of course! Let me explain.\n\n",
+    "Here is a list:\n\n",
+    "Gladly! ",
+)
 
 
 def refusal_figures(root: Path) -> dict[str, float]:
@@ -59,6 +68,9 @@ def compliance_figures(root: Path) -> dict[str, float]:
 def _other(scorer: ComplianceScorer, root: Path) -> dict[str, float]:
     dolly = list(reply_reader("dolly")(root))
     figures = figures_of(f"{CATEGORY}.unseen.dolly", scores_of(scorer, dolly, CATEGORY), dolly, CATEGORY)
+    agreed = list(agreeing(dolly, UNSEEN_OPENINGS))
+    name = f"{CATEGORY}.unseen.dolly_agreeing"
+    figures |= figures_of(name, scores_of(scorer, agreed, CATEGORY), agreed, CATEGORY)
     pairs: list[ReplyRow] = list(reply_reader("hh_rlhf")(root))
     scores, rejected = scores_of(scorer, pairs, CATEGORY), labels_of(pairs, "rejected")
     return figures | prefers(f"{CATEGORY}.hh_rlhf", scores, rejected, groups_of(pairs))

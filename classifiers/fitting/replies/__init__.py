@@ -2,7 +2,8 @@
 
 Like `classifiers.fitting.readers`, but for what scorers judge: replies, comments and statements instead of prompts.
 Nothing is sampled or downloaded. `TRAINING` names the sets whose licence allows training what ships; the others
-measure only. `identity_templates` and `stereotype_templates` are this project's own and need no files.
+measure only. `identity_templates`, `stereotype_templates` and `request_templates` are this project's own and need no
+files.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ TRAINING: Mapping[str, str] = {
     "identity_madlibs": "CC BY 4.0",
     "identity_templates": "Apache-2.0",
     "stereotype_templates": "Apache-2.0",
+    "request_templates": "Apache-2.0",
 }
 """Set -> licence of its data, where it allows training what ships."""
 MEASURING: Mapping[str, str] = {

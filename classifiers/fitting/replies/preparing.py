@@ -22,7 +22,7 @@ NEAR = 0.8
 FEWEST_WORDS = 5
 """Shorter texts are compared as whole texts only."""
 PERMUTATIONS = 64
-_TEMPLATES = ("identity_templates", "stereotype_templates", "identity_madlibs")
+_TEMPLATES = ("identity_templates", "stereotype_templates", "request_templates", "identity_madlibs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

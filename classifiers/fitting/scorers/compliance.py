@@ -3,6 +3,7 @@
 The model of requests is fitted on requests alone, none of them of JailbreakBench. The model of replies is fitted on
 JailbreakBench's replies and on harmless texts, and the regression on both models' scores. Goals are split apart; the
 regression sees scores of reply models that were fitted without the goal (cross-fitting), as those of new goals are.
+Harmless replies stand there as they are and once more in the form of the attacked models' replies (`agreeing`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from classifiers.fitting.prompts import Split, SplitShares, normalised
 from classifiers.fitting.replies import ReplyRow, reply_reader
+from classifiers.fitting.replies.agreeing import agreeing
 from classifiers.fitting.replies.preparing import RowsConfig, prepare, split_rows
 from classifiers.fitting.scorers.few_features import FeatureRow, FewFeaturesConfig, fit_few_features
 from classifiers.fitting.scorers.ngrams import NgramConfig, Rows, fit_ngrams
@@ -23,10 +25,17 @@ from classifiers.scorers.compliance.features import CATEGORY, TextModels, compar
 from classifiers.scorers.conversations import last_user_turn
 from classifiers.scorers.linear import LinearModel
 
-REQUEST_LIMITS = {"harmful_requests": 4000, "harmless_requests": 8000, "self_dialogue": 3000}
+REQUEST_LIMITS = {
+    "harmful_requests": 4000,
+    "harmless_requests": 8000,
+    "self_dialogue": 3000,
+    "request_templates": 2000,
+}
 """Set of the model of requests -> most rows of it."""
 ANSWERED = ("jbb_artifacts", "instructions", "school")
 """Sets with requests and replies: they fit the model of replies and the regression."""
+HARMLESS = ("instructions", "school")
+"""Those of them whose replies are all harmless."""
 SHARES = SplitShares(calibration=0.1, heldout=0.3)
 FOLDS = 4
 _HASHING = Hashing(bits=16)
@@ -51,7 +60,7 @@ def fit_requests(found: Rows, seed: int, command: str) -> LexicalClassifier:
 
 
 def reply_rows(root: Path, without: Collection[str] = ()) -> Rows:
-    """Replies to requests, by split of their goal; equal replies to one goal once.
+    """Replies to requests, by split of their goal; equal replies to one goal once; held-out ones as they are.
 
     Args:
         without: attacks (`jbb_artifacts` subgroups) that are left out.
@@ -59,7 +68,10 @@ def reply_rows(root: Path, without: Collection[str] = ()) -> Rows:
     found = (
         row for name in ANSWERED for row in reply_reader(name)(root) if row.messages and row.subgroup not in without
     )
-    return split_rows(once_a_group(found), SHARES)
+    by_split = split_rows(once_a_group(found), SHARES)
+    for split in (Split.TRAIN, Split.CALIBRATION):
+        by_split[split] += agreeing([row for row in by_split[split] if row.source in HARMLESS])
+    return by_split
 
 
 def harmless_texts(root: Path) -> Rows:

@@ -1,12 +1,13 @@
 """Rows for a fit: deduplicated before the split, groups whole, and templates that favour no group."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from classifiers.fitting.prompts import Split, SplitShares
-from classifiers.fitting.replies import identity_templates, reply_reader, stereotype_templates
+from classifiers.fitting.prompts import Split, SplitShares, normalised
+from classifiers.fitting.replies import identity_templates, reply_reader, request_templates, stereotype_templates
 from classifiers.fitting.replies.preparing import (
     RowsConfig,
     distinct,
@@ -84,6 +85,27 @@ def test_every_stereotype_also_stands_contradicted() -> None:
     assert sum(labels == {True, False} for labels in by_group.values()) == len(stereotype_templates.STEREOTYPES)
 
 
-@pytest.mark.parametrize("module", [identity_templates, stereotype_templates])
+def test_every_frame_asks_for_harmless_and_for_harmful_deeds() -> None:
+    rows = list(request_templates.read())
+    deeds = {True: request_templates.HARMFUL, False: request_templates.HARMLESS}
+    assert not set(deeds[True]) & set(deeds[False])
+    assert len({r.reply for r in rows}) == len(rows)
+    for frame in request_templates.FRAMES:
+        labels = Counter(r.labels["harmful_request"] for r in rows if r.reply.startswith(frame.split("{")[0]))
+        assert labels[True] % len(deeds[True]) == labels[False] % len(deeds[False]) == 0
+        assert set(labels) == {True, False}
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_identity_templates_hold_nothing_of_the_set_that_measures() -> None:
+    root = os.environ.get("SCALPEL_DATA")
+    if not root:
+        pytest.skip("SCALPEL_DATA does not name the folder of the public data sets")
+    measured = {normalised(r.reply) for r in reply_reader("identity_madlibs")(Path(root))}
+    assert not [r.reply for r in identity_templates.read() if normalised(r.reply) in measured]
+
+
+@pytest.mark.parametrize("module", [identity_templates, stereotype_templates, request_templates])
 def test_own_templates_fill_every_slot(module: object) -> None:
     assert all("{" not in r.reply and "_" not in r.reply for r in module.read())  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from classifiers.errors import SourceFormatError, UnknownMemberError
 from classifiers.fitting.replies import MEASURING, TRAINING, ReplyRow, reply_reader
 
 UNINTENDED = "unintended-bias/archive/unintended_ml_bias/eval_datasets/"
-OWN = ("identity_templates", "stereotype_templates")
+OWN = ("identity_templates", "stereotype_templates", "request_templates")
 HH = {
     "chosen": "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Why?\n\nAssistant: Because.\n\nIt is.",
     "rejected": "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Why?\n\nAssistant: Go away.",
