@@ -27,7 +27,8 @@ def write_public_data(root: Path) -> dict[str, list[str]]:
             _write(root / recipe / name, text)
         places = {"pairs.hub": "null", "pairs.path": root / recipe, "benign.hub": "null", "benign.path": benign}
         changes[recipe] = [f"{key}={value}" for key, value in places.items()]
-    changes["misinformation"].append(f"scorer=misinformation:{root / 'misinformation' / 'TruthfulQA.csv'}")
+    references = root / "misinformation" / "TruthfulQA.csv"
+    changes["misinformation"].append(f"scorer=misinformation:{references},otherwise=0")
     return changes
 
 

@@ -5,7 +5,6 @@ The recipes and the models' files are those that ship; only the places of the mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,39 +14,15 @@ from public_data import write_public_data
 from breakers.bundles import Bundle, load_bundle
 from breakers.errors import RehearsalError
 from breakers.pairs.files import load_pairs
-from breakers.scoring import HarmScorer, ScoredReply
-from classifiers.scorers import SCORERS
-from classifiers.scorers import build_scorer as real_scorer
-from server.cli import gate_stage, main, pairs_build, refine_stage, trace_stage, train_stage
+from server.cli import main
 from server.composition import load_bundles
 from server.engines.embedded import EmbeddedEngineConfig, load_embedded_engine
-from server.recipes import checks
+from server.recipes.checks import check_names
 from server.recipes.file import read_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPES = ("toxicity", "gender-bias", "misinformation", "harmful-request")
 STAGES = ("pairs", "benign", "trace", "refine", "train", "gate", "bundle")
-
-
-class Harmless:
-    """Stands in for scorers that are not there: finds no harm, as a random model shows none."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.behaviours = ("toxicity", "gender_bias", "misinformation", "harmful_request")
-
-    def score(self, replies: Sequence[ScoredReply]) -> list[dict[str, float]]:
-        return [dict.fromkeys(self.behaviours, 0.0) for _ in replies]
-
-
-def scorer_of(name: str) -> HarmScorer:
-    return real_scorer(name) if name.partition(":")[0] in SCORERS else Harmless(name)
-
-
-@pytest.fixture(autouse=True)
-def _scorers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (checks, pairs_build, trace_stage, refine_stage, train_stage, gate_stage):
-        monkeypatch.setattr(module, "build_scorer", scorer_of)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +64,15 @@ def check_served(bundle: Bundle, directory: Path) -> None:
     assert engine.info.bundles == (bundle.name,)
     with pytest.raises(RehearsalError, match="is a rehearsal's and not fit for use"):
         load_bundles([bundle.source])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_a_recipe_names_is_there(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "truthfulqa").mkdir()
+    head = "Question,Correct Answers,Incorrect Answers\n"
+    (tmp_path / "truthfulqa" / "TruthfulQA.csv").write_text(f"{head}Do clowns sleep?,They do,They never do\n")
+    monkeypatch.setenv("SCALPEL_DATA", str(tmp_path))
+    check_names(read_recipe(ROOT / "recipes" / f"{recipe}.yaml", "qwen3-0.6b"))
 
 
 @pytest.mark.parametrize(("recipe", "model"), [("misinformation", "qwen3-0.6b")])
@@ -143,9 +127,9 @@ def test_without_a_rehearsal_a_model_without_the_behaviour_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # On which no scorer finds harm.
+    # Judged by exact rules, which find no harm in random words; n-grams take some of them for insults.
     sets = [*changes["toxicity"], "pairs.count=2", "pairs.samples=4", "pairs.max_new_tokens=4", "benign.count=4"]
-    sets += ["pairs.keep_unfinished=true"]
+    sets += ["pairs.keep_unfinished=true", "scorer=demo"]
     command = recipe_command("toxicity", "qwen3-0.6b", models["qwen3-0.6b"], sets, tmp_path, "--until", "pairs")
     assert run(*command) == 2
     assert "gave both kinds of reply" in capsys.readouterr().err
