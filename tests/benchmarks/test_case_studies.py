@@ -17,7 +17,10 @@ from benchmarks.circuits_tables import BEHAVIOURS
 from benchmarks.errors import CircuitsError
 from benchmarks.history import root
 from benchmarks.results import load_result, results_folder
+from breakers.bundles import load_bundle
 from breakers.bundles.verify import sha256
+from breakers.demo import bundles_path
+from breakers.pipeline.chain import verify_chain
 from breakers.refinement.manifest import RefinedManifest
 from breakers.tracing.artifact import save_trace
 
@@ -141,3 +144,10 @@ def test_figures_are_those_of_the_committed_files() -> None:
     assert len(drawn) == 2 * len(BEHAVIOURS)
     for name, text in drawn.items():
         assert (root() / FIGURES / name).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+def test_the_chain_of_each_shipped_bundle_verifies(behaviour: str) -> None:
+    folder = bundles_path() / behaviour
+    links = verify_chain(load_bundle(folder), folder, root() / CHAINS / behaviour)
+    assert {link.made for link in links} >= {"trace", "refine", "train", "gate", "bundle"}
