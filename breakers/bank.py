@@ -183,8 +183,10 @@ class _Layout:
         rows = values.index_select(1, self._columns).split(self._sizes, 1)
         touched = acting.to(values.device).split(1, 1)
         return {
-            point: _PointRows(*found)
-            for point, *found in zip(self._points, rows, touched, acting.all(0).tolist(), strict=True)
+            point: _PointRows(of_point, acts, everywhere)
+            for point, of_point, acts, everywhere in zip(
+                self._points, rows, touched, acting.all(0).tolist(), strict=True
+            )
         }
 
 

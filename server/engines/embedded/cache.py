@@ -106,13 +106,14 @@ class SlotCache:
     def move(self, source: int, target: int, length: int) -> None:
         """Compaction: copy the first `length` positions of a slot; the source is zeroed."""
         # One call for all layers: indexing each costs more than copying what short requests hold.
-        held = self._positions(source, length)
-        torch._foreach_copy_(self._positions(target, length), held)
-        torch._foreach_zero_(held)
+        if self._keys:
+            torch._foreach_copy_(self._positions(target, length), self._positions(source, length))
+        self.clear(source, length)
 
     def clear(self, slot: int, length: int) -> None:
         """Zero the first `length` positions of a slot."""
-        torch._foreach_zero_(self._positions(slot, length))
+        if self._keys:
+            torch._foreach_zero_(self._positions(slot, length))
 
     def _positions(self, slot: int, length: int) -> list[Tensor]:
         """The first `length` positions of a slot, of every layer's keys and values."""
