@@ -24,7 +24,10 @@ from breakers.training.data import json_digest
 
 SERVED = "served"
 CODE = (
-    "benchmarks/circuits",
+    *(
+        f"benchmarks/circuits/{name}.py"
+        for name in ("baselines", "contenders", "equal", "lora", "measuring", "options", "served_arms", "subjects")
+    ),
     "benchmarks/demo_harm.py",
     "breakers/bank.py",
     "breakers/demo/corpus",
@@ -32,7 +35,8 @@ CODE = (
     "breakers/training",
     "recipes",
 )
-"""Committed paths that decide what a job finds; what it keeps is named by their contents."""
+"""Committed paths that decide what a job finds; what it keeps is named by their contents. What is made of it later
+(figures, examples) is not among them, so that a mistake there costs no second run."""
 SERVED_CODE = (*CODE, "breakers", "classifiers", "server")
 
 
