@@ -24,6 +24,11 @@ from breakers.plan import Plan
 from breakers.sites import HookPoint
 
 
+ROW_MULTIPLE = 8
+"""Breakers' stacked rows are filled up to a multiple of this many. With 5 to 7 or 9 to 11 columns, matrix products of
+CPU libraries round a token's row differently by its place in the batch."""
+
+
 class Scope(StrEnum):
     """Which tokens of a request an intervention edits."""
 
@@ -75,7 +80,7 @@ class HookBank:
 
     @property
     def row_total(self) -> int:
-        """Rows of all its stacks: breakers', then vectors', then masks'."""
+        """Rows of all its stacks: breakers' with what fills them up, then vectors', then masks'."""
         return len(self.row_columns) + len(self.vector_columns) + len(self.prune_columns)
 
     def expand(self, values: Float[Tensor, "token bundle"]) -> HookStrengths:
@@ -326,8 +331,8 @@ def _compile_point(bank: Bank, point: HookPoint, placed: list[tuple[int, Interve
     ups = [(c, scatter(k, k.up.T)) for c, k in placed if isinstance(k, Breaker)]
     vectors = [(c, scatter(k, k.vector)[None]) for c, k in placed if isinstance(k, SteeringVector)]
     prune, prune_columns = _stack(bank, masks)
-    down, row_columns = _stack(bank, downs)
-    up, _ = _stack(bank, ups)
+    down, row_columns = _stack(bank, downs, multiple=ROW_MULTIPLE)
+    up, _ = _stack(bank, ups, multiple=ROW_MULTIPLE)
     stacked_vectors, vector_columns = _stack(bank, vectors)
     return HookBank(
         columns=tuple(sorted({column for column, _ in placed})),
@@ -341,8 +346,13 @@ def _compile_point(bank: Bank, point: HookPoint, placed: list[tuple[int, Interve
     )
 
 
-def _stack(bank: Bank, rows: Iterable[tuple[int, Tensor]]) -> tuple[Tensor | None, Tensor]:
+def _stack(bank: Bank, rows: Iterable[tuple[int, Tensor]], *, multiple: int = 1) -> tuple[Tensor | None, Tensor]:
+    """All rows with the bank column of each; rows of zeros fill up to a `multiple`."""
     pairs = list(rows)
+    missing = -sum(len(tensor) for _, tensor in pairs) % multiple
+    if missing:
+        column, last = pairs[-1]
+        pairs.append((column, torch.zeros(missing, last.shape[1])))
     columns = [column for column, tensor in pairs for _ in range(len(tensor))]
     index = torch.tensor(columns, dtype=torch.long, device=bank.device)
     if not pairs:
