@@ -23,7 +23,6 @@ from breakers.interventions import Breaker, Intervention, Mask, SteeringVector
 from breakers.plan import Plan
 from breakers.sites import HookPoint
 
-
 ROW_MULTIPLE = 8
 """Breakers' stacked rows are filled up to a multiple of this many. With 5 to 7 or 9 to 11 columns, matrix products of
 CPU libraries round a token's row differently by its place in the batch."""
