@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import card_tables, robustness_tables, serving_tables
+from benchmarks import card_tables, robustness_tables, serving_tables, tracing_tables
 from benchmarks.api_tables import api_tables
 from benchmarks.architecture_table import architecture_rows
 from benchmarks.errors import BenchmarkError, TargetsError
@@ -23,6 +23,7 @@ DOCUMENTS = (
     "docs/results/demo-harm.md",
     "docs/results/serving.md",
     "docs/results/robustness.md",
+    "docs/results/tracing.md",
     "docs/classifiers.md",
     "docs/architectures.md",
     "docs/api.md",
@@ -256,6 +257,9 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "soak.made_on": _made_on("soak"),
     "overload.figures": _robustness("overload", robustness_tables.OVERLOAD),
     "overload.made_on": _made_on("overload"),
+    "tracing.heads": _figures("tracing", tracing_tables.heads_rows),
+    "tracing.screen": _figures("tracing", tracing_tables.screen_rows),
+    "tracing.made_on": _made_on("tracing"),
     **{name: _card(rows) for name, rows in api_tables().items()},
 }
 """Name of a table -> its lines, made from result files and model cards."""
