@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import card_tables, circuits_tables, robustness_tables, serving_tables
+from benchmarks import card_tables, circuits_tables, robustness_tables, serving_tables, tracing_tables
 from benchmarks.api_tables import api_tables
 from benchmarks.architecture_table import architecture_rows
 from benchmarks.case_studies.tables import case_tables
@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/results/demo-harm.md",
     "docs/results/serving.md",
     "docs/results/robustness.md",
+    "docs/results/tracing.md",
     "docs/results/circuits.md",
     "docs/case-studies/toxicity.md",
     "docs/case-studies/gender-bias.md",
@@ -279,6 +280,9 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "circuits.baselines": _circuits(circuits_tables.baseline_rows),
     "circuits.made_on": _once_measured(_made_on("circuits")),
     **{name: _circuits(rows) for name, rows in case_tables().items()},
+    "tracing.heads": _figures("tracing", tracing_tables.heads_rows),
+    "tracing.screen": _figures("tracing", tracing_tables.screen_rows),
+    "tracing.made_on": _made_on("tracing"),
     **{name: _card(rows) for name, rows in api_tables().items()},
 }
 """Name of a table -> its lines, made from result files and model cards."""
