@@ -5,6 +5,7 @@ BenchmarkError
   x ServedModelError  the server under measurement did not start, failed a request, or answered wrongly
   x TracedEffectsError  a contender's causal effects are not ours
   x CircuitsError     a bundle and the chain that it is said to come from do not belong together
+  x RecipeFailedError  a command of a measured recipe failed
 """
 
 
@@ -26,3 +27,7 @@ class TracedEffectsError(BenchmarkError):
 
 class CircuitsError(BenchmarkError):
     """A bundle and the chain that it is said to come from do not belong together."""
+
+
+class RecipeFailedError(BenchmarkError):
+    """A command of a measured recipe failed; what it said stands above."""

@@ -33,7 +33,9 @@ CODE = (
     "breakers/demo/corpus",
     "breakers/demo/model",
     "breakers/training",
-    "recipes",
+    "recipes/demo-gender-bias.yaml",
+    "recipes/demo-misinformation.yaml",
+    "recipes/demo-toxicity.yaml",
 )
 """Committed paths that decide what a job finds; what it keeps is named by their contents. What is made of it later
 (figures, examples) is not among them, so that a mistake there costs no second run."""
