@@ -204,8 +204,16 @@ class Bank:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        row_multiple: int = ROW_MULTIPLE,
     ) -> None:
         """Compile.
+
+        Args:
+            sites: of the model.
+            entries: the bundles, in column order.
+            device: where tensors live.
+            dtype: of the tensors.
+            row_multiple: fill each hook point's breakers up with rows of zeros to a multiple of this; 1 for none.
 
         Raises:
             SiteError: an intervention names a site that the model does not have.
@@ -215,6 +223,7 @@ class Bank:
         self.entries = tuple(entries)
         self.device = torch.device(device)
         self.dtype = dtype
+        self.row_multiple = row_multiple
         self.columns: dict[str, int] = {entry.name: i for i, entry in enumerate(self.entries)}
         if len(self.columns) != len(self.entries):
             raise InterventionError(f"bundles share a name: {sorted(e.name for e in self.entries)}")
@@ -330,8 +339,8 @@ def _compile_point(bank: Bank, point: HookPoint, placed: list[tuple[int, Interve
     ups = [(c, scatter(k, k.up.T)) for c, k in placed if isinstance(k, Breaker)]
     vectors = [(c, scatter(k, k.vector)[None]) for c, k in placed if isinstance(k, SteeringVector)]
     prune, prune_columns = _stack(bank, masks)
-    down, row_columns = _stack(bank, downs, multiple=ROW_MULTIPLE)
-    up, _ = _stack(bank, ups, multiple=ROW_MULTIPLE)
+    down, row_columns = _stack(bank, downs, multiple=bank.row_multiple)
+    up, _ = _stack(bank, ups, multiple=bank.row_multiple)
     stacked_vectors, vector_columns = _stack(bank, vectors)
     return HookBank(
         columns=tuple(sorted({column for column, _ in placed})),
