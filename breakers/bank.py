@@ -93,7 +93,7 @@ class HookBank:
         self, rows: Float[Tensor, "token rows"], touched: Bool[Tensor, "token 1"], all_touched: bool
     ) -> HookStrengths:
         """Factors by token from the strengths of this hook point's rows, `row_total` of them, in that order."""
-        breakers, vectors, masks = rows.split(
+        breakers, vectors, masks = rows.split_with_sizes(
             [len(self.row_columns), len(self.vector_columns), len(self.prune_columns)], 1
         )
         return HookStrengths(
@@ -184,8 +184,8 @@ class _Layout:
     ) -> dict[HookPoint, _PointRows]:
         """Every hook point's rows, and on which tokens it acts."""
         acting = ((host_values != 0).to(self._acts_at.dtype) @ self._acts_at) > 0
-        rows = values.index_select(1, self._columns).split(self._sizes, 1)
-        touched = acting.to(values.device).split(1, 1)
+        rows = values.index_select(1, self._columns).split_with_sizes(self._sizes, 1)
+        touched = acting.to(values.device).split_with_sizes([1] * len(self._points), 1)
         return {
             point: _PointRows(of_point, acts, everywhere)
             for point, of_point, acts, everywhere in zip(

@@ -93,7 +93,7 @@ class _JointProduct:
         def forward(x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "*rows d_out"]:
             # Each result is given out once: the next forward may bring the same tensor with other contents.
             if self._input is not x or number not in self._waiting:
-                self._waiting = dict(enumerate(self.multiply(x).split(self._sizes, -1)))
+                self._waiting = dict(enumerate(self.multiply(x).split_with_sizes(self._sizes, -1)))
             result = self._waiting.pop(number)
             self._input = x if self._waiting else None
             return result
