@@ -23,10 +23,6 @@ from breakers.interventions import Breaker, Intervention, Mask, SteeringVector
 from breakers.plan import Plan
 from breakers.sites import HookPoint
 
-ROW_MULTIPLE = 8
-"""Breakers' stacked rows are filled up to a multiple of this many. With 5 to 7 or 9 to 11 columns, matrix products of
-CPU libraries round a token's row differently by its place in the batch."""
-
 
 class Scope(StrEnum):
     """Which tokens of a request an intervention edits."""
@@ -204,7 +200,7 @@ class Bank:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        row_multiple: int = ROW_MULTIPLE,
+        row_multiple: int = 1,
     ) -> None:
         """Compile.
 
@@ -213,7 +209,7 @@ class Bank:
             entries: the bundles, in column order.
             device: where tensors live.
             dtype: of the tensors.
-            row_multiple: fill each hook point's breakers up with rows of zeros to a multiple of this; 1 for none.
+            row_multiple: fill each hook point's breakers up with rows of zeros to a multiple of this.
 
         Raises:
             SiteError: an intervention names a site that the model does not have.

@@ -75,8 +75,7 @@ def fix_strength(bundle: Bundle, sites: ModelSites, strength: float) -> dict[Hoo
         PlanError: the strength is outside [0, strength_max].
     """
     # The bank scatters sites into hook points for the engines: the same one here, so that both agree.
-    # Without the rows that it adds for the engines' products.
-    bank = Bank(sites, [bundle.bank_entry()], dtype=torch.float64, row_multiple=1)
+    bank = Bank(sites, [bundle.bank_entry()], dtype=torch.float64)
     values = bank.row({bundle.name: strength})[None].double()
     updates = {point: _fix(hook, values, sites.width(point)) for point, hook in bank.points.items()}
     acting = {point: update for point, update in updates.items() if not update.idle}

@@ -14,7 +14,7 @@ from breakers.architectures import resolve_sites
 from breakers.bank import Bank
 from breakers.runtime import TorchRuntime
 from server.engines.base import EngineInfo
-from server.engines.embedded.banks import Banks, LoadedBank, Packing
+from server.engines.embedded.banks import Banks, LoadedBank, Packing, row_multiple
 from server.engines.embedded.cache import SlotCache
 from server.engines.embedded.config import (
     AUTOMATIC_PREFIX_SLOTS,
@@ -79,7 +79,13 @@ def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
     model = loaded.model.to(device=device, dtype=getattr(torch, config.dtype)).eval()
     resolved = _resolve(config, device, model)
     torch.set_num_threads(resolved.threads)
-    bank = Bank(resolve_sites(model), config.bundles, device=device, dtype=model.dtype)
+    bank = Bank(
+        resolve_sites(model),
+        config.bundles,
+        device=device,
+        dtype=model.dtype,
+        row_multiple=row_multiple(deterministic=config.deterministic),
+    )
     cache = SlotCache(
         # The self-check runs two requests at once.
         slots=max(2, config.slots),

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from breakers.bank import Bank, BankEntry
 from breakers.runtime import TorchRuntime
-from server.engines.embedded.banks import Banks, LoadedBank, Packing
+from server.engines.embedded.banks import Banks, LoadedBank, Packing, row_multiple
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.scheduler import Scheduler
@@ -56,7 +56,14 @@ class BankSwapper:
 
     async def load(self, entries: Sequence[BankEntry]) -> int:
         """A new version; see `Engine.load_bundles`."""
-        bank = await asyncio.to_thread(Bank, self._sites, tuple(entries), device=self._device, dtype=self._dtype)
+        bank = await asyncio.to_thread(
+            Bank,
+            self._sites,
+            tuple(entries),
+            device=self._device,
+            dtype=self._dtype,
+            row_multiple=row_multiple(deterministic=self._deterministic),
+        )
         registered = self._mailbox.call(lambda: self._register(bank))
         try:
             return await asyncio.wrap_future(registered)
