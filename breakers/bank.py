@@ -75,7 +75,7 @@ class HookBank:
 
     @property
     def row_total(self) -> int:
-        """Rows of all its stacks: breakers' with what fills them up, then vectors', then masks'."""
+        """Rows of all its stacks: breakers', then vectors', then masks'."""
         return len(self.row_columns) + len(self.vector_columns) + len(self.prune_columns)
 
     def expand(self, values: Float[Tensor, "token bundle"]) -> HookStrengths:
@@ -200,7 +200,7 @@ class Bank:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        row_multiple: int = 1,
+        for_serving: bool = False,
     ) -> None:
         """Compile.
 
@@ -209,7 +209,8 @@ class Bank:
             entries: the bundles, in column order.
             device: where tensors live.
             dtype: of the tensors.
-            row_multiple: fill each hook point's breakers up with rows of zeros to a multiple of this.
+            for_serving: lay breakers out for the few tokens of an engine's step. Products are faster, and round a
+                token alike wherever it is in a batch; their last bits are not those of the training's layout.
 
         Raises:
             SiteError: an intervention names a site that the model does not have.
@@ -219,7 +220,7 @@ class Bank:
         self.entries = tuple(entries)
         self.device = torch.device(device)
         self.dtype = dtype
-        self.row_multiple = row_multiple
+        self.for_serving = for_serving
         self.columns: dict[str, int] = {entry.name: i for i, entry in enumerate(self.entries)}
         if len(self.columns) != len(self.entries):
             raise InterventionError(f"bundles share a name: {sorted(e.name for e in self.entries)}")
@@ -335,14 +336,14 @@ def _compile_point(bank: Bank, point: HookPoint, placed: list[tuple[int, Interve
     ups = [(c, scatter(k, k.up.T)) for c, k in placed if isinstance(k, Breaker)]
     vectors = [(c, scatter(k, k.vector)[None]) for c, k in placed if isinstance(k, SteeringVector)]
     prune, prune_columns = _stack(bank, masks)
-    down, row_columns = _stack(bank, downs, multiple=bank.row_multiple)
-    up, _ = _stack(bank, ups, multiple=bank.row_multiple)
+    down, row_columns = _stack(bank, downs)
+    up, _ = _stack(bank, ups)
     stacked_vectors, vector_columns = _stack(bank, vectors)
     return HookBank(
         columns=tuple(sorted({column for column, _ in placed})),
         prune=prune,
         prune_columns=prune_columns,
-        down=None if down is None else down.T.contiguous(),
+        down=None if down is None else down.T if bank.for_serving else down.T.contiguous(),
         up=up,
         row_columns=row_columns,
         vectors=stacked_vectors,
@@ -350,13 +351,8 @@ def _compile_point(bank: Bank, point: HookPoint, placed: list[tuple[int, Interve
     )
 
 
-def _stack(bank: Bank, rows: Iterable[tuple[int, Tensor]], *, multiple: int = 1) -> tuple[Tensor | None, Tensor]:
-    """All rows with the bank column of each; rows of zeros fill up to a `multiple`."""
+def _stack(bank: Bank, rows: Iterable[tuple[int, Tensor]]) -> tuple[Tensor | None, Tensor]:
     pairs = list(rows)
-    missing = -sum(len(tensor) for _, tensor in pairs) % multiple
-    if missing:
-        column, last = pairs[-1]
-        pairs.append((column, torch.zeros(missing, last.shape[1])))
     columns = [column for column, tensor in pairs for _ in range(len(tensor))]
     index = torch.tensor(columns, dtype=torch.long, device=bank.device)
     if not pairs:

@@ -66,13 +66,12 @@ def test_fused_update_equals_the_formula(sites) -> None:
 
 
 @pytest.mark.parametrize("rank", range(1, 14))
-def test_filled_up_rows_give_the_same_bits_in_any_place(sites, rank: int) -> None:
+def test_laid_out_for_serving_a_row_has_the_same_bits_in_any_place(sites, rank: int) -> None:
     random = torch.Generator().manual_seed(rank)
     breaker = Breaker(
         site=head(0), down=torch.randn(rank, 8, generator=random), up=torch.randn(8, rank, generator=random)
     )
-    hook = Bank(sites, [entry("breaker", breaker)], row_multiple=8).points[HEADS]
-    assert hook.down.shape == (32, 8 if rank <= 8 else 16)
+    hook = Bank(sites, [entry("breaker", breaker)], for_serving=True).points[HEADS]
     for tokens in (8, 16, 24, 64):
         z = torch.randn(1, 32, generator=random).repeat(tokens, 1)
         out = hook.apply(z, hook.expand(torch.full((tokens, 1), 0.7)))

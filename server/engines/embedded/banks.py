@@ -14,16 +14,6 @@ from breakers.runtime import TorchRuntime
 from server.engines.base import RequestFailedError, UnknownBankError
 
 
-DETERMINISTIC_ROWS = 8
-"""In deterministic mode each hook point's breakers are filled up to a multiple of this many rows. With 5 to 7 or 9 to
-11, CPU libraries' products round a token differently by its place in the batch."""
-
-
-def row_multiple(*, deterministic: bool) -> int:
-    """What the engine's banks fill their rows up to."""
-    return DETERMINISTIC_ROWS if deterministic else 1
-
-
 class Packing(StrEnum):
     """How the requests of a step share forwards."""
 
