@@ -60,7 +60,7 @@ def measure(name: str, recipe: Path, work: Path) -> dict[str, float]:
     began = time.monotonic()
     _scalpel("recipe", "run", str(recipe), "--work", str(work))
     minutes = (time.monotonic() - began) / 60
-    made = work / "bundle"
+    made = work / "bundle" / name
     _scalpel("bundle", "verify", str(made), "--chain", str(work))
     manifest = load_bundle(made).manifest
     shipped = load_bundle(bundles_path() / name).manifest
