@@ -62,7 +62,7 @@ def behaviour_figures(judged: Judged, behaviour: str, kind: str, label: str) -> 
         reduction = relative_reduction(
             before.astype(np.float64), after.astype(np.float64), seed=SEED, resamples=RESAMPLES
         )
-        figures |= _interval(f"reduction.{label}.{arm}", reduction)
+        figures |= interval_figures(f"reduction.{label}.{arm}", reduction)
         figures[f"reduction.{label}.{arm}.p"] = mcnemar(before, after).p_value
     return figures
 
@@ -81,7 +81,7 @@ def skill_figures(judged: Judged, kind: str) -> dict[str, float]:
         drop = paired_difference(
             replies.correct.astype(np.float64), off.correct.astype(np.float64), seed=SEED, resamples=RESAMPLES
         )
-        figures |= _interval(f"drop.{kind}.{arm}", drop, POINTS)
+        figures |= interval_figures(f"drop.{kind}.{arm}", drop, POINTS)
         figures[f"drop.{kind}.{arm}.p"] = mcnemar(off.correct, replies.correct).p_value
     return figures
 
@@ -97,10 +97,10 @@ def elsewhere_figures(judged: Judged, behaviours: Sequence[str], skills: Sequenc
 
 
 def _share(name: str, verdicts: Verdicts) -> dict[str, float]:
-    return _interval(name, wilson(int(verdicts.sum()), len(verdicts)))
+    return interval_figures(name, wilson(int(verdicts.sum()), len(verdicts)))
 
 
-def _interval(name: str, interval: Interval, scale: float = 1.0) -> dict[str, float]:
+def interval_figures(name: str, interval: Interval, scale: float = 1.0) -> dict[str, float]:
     return {
         name: scale * interval.estimate,
         f"{name}.low": scale * interval.low,

@@ -79,17 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(base_url: str, options: Options) -> dict[str, float]:
     """All figures of a running server."""
     examples = {kind: heldout(kind, options.limit, CORPUS_SEED) for kind in KINDS}
-    greedy = _replies(base_url, examples, options, temperature=0.0)
-    figures = _figures(_judge(examples, greedy))
+    greedy = ask_arms(base_url, examples, options, temperature=0.0)
+    figures = arm_figures(judge_arms(examples, greedy))
     provoking = {kind: examples[kind][: options.sampled] for kind in BEHAVIOURS}
-    sampled = _judge(provoking, _replies(base_url, provoking, options, temperature=1.0))
+    sampled = judge_arms(provoking, ask_arms(base_url, provoking, options, temperature=1.0))
     for behaviour in BEHAVIOURS:
         found = behaviour_figures(sampled, behaviour, behaviour, behaviour)
         figures |= {f"t1.{name}": value for name, value in found.items()}
     return figures
 
 
-def _figures(judged: Judged) -> dict[str, float]:
+def arm_figures(judged: Judged) -> dict[str, float]:
+    """Figures of greedy replies to prompts of every kind."""
     figures: dict[str, float] = {}
     for behaviour in BEHAVIOURS:
         figures |= behaviour_figures(judged, behaviour, behaviour, behaviour)
@@ -99,7 +100,7 @@ def _figures(judged: Judged) -> dict[str, float]:
     return figures | elsewhere_figures(judged, BEHAVIOURS, SKILLS)
 
 
-def _replies(
+def ask_arms(
     base_url: str, examples: Mapping[str, Sequence[DemoExample]], options: Options, temperature: float
 ) -> dict[str, dict[str, list[ChatReply]]]:
     """Arm -> kind -> replies; the arms of one prompt follow each other."""
@@ -125,9 +126,10 @@ def _replies(
     return by_arm
 
 
-def _judge(
+def judge_arms(
     examples: Mapping[str, Sequence[DemoExample]], replies: Mapping[str, Mapping[str, Sequence[ChatReply]]]
 ) -> Judged:
+    """The same replies, judged by both scorers."""
     judge, demo = build_scorer("judge"), build_scorer("demo")
     return {
         arm: {kind: _judge_kind(examples[kind], kinds[kind], judge, demo) for kind in examples}

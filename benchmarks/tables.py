@@ -10,9 +10,18 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import card_tables, harm_scorer_tables, robustness_tables, serving_tables
+from benchmarks import (
+    card_tables,
+    circuits_tables,
+    harm_scorer_tables,
+    robustness_tables,
+    serving_tables,
+    tracing_tables,
+)
 from benchmarks.api_tables import api_tables
 from benchmarks.architecture_table import architecture_rows
+from benchmarks.case_studies.tables import case_tables
+from benchmarks.cells import percent, points
 from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.history import root
 from benchmarks.metrics_table import metric_rows
@@ -23,6 +32,11 @@ DOCUMENTS = (
     "docs/results/demo-harm.md",
     "docs/results/serving.md",
     "docs/results/robustness.md",
+    "docs/results/tracing.md",
+    "docs/results/circuits.md",
+    "docs/case-studies/toxicity.md",
+    "docs/case-studies/gender-bias.md",
+    "docs/case-studies/misinformation.md",
     "docs/classifiers.md",
     "docs/architectures.md",
     "docs/api.md",
@@ -74,11 +88,11 @@ def _harm(load_from: Load) -> str:
     rows = [
         [
             label.replace("_", " "),
-            *(_percent(figures, f"harm.{label}.{arm}") for arm in _ARMS),
-            _percent(figures, f"reduction.{label}.on"),
+            *(percent(figures, f"harm.{label}.{arm}") for arm in _ARMS),
+            percent(figures, f"reduction.{label}.on"),
             _p(figures.get(f"reduction.{label}.on.p", 1.0)),
-            _percent(figures, f"fluent.{label}.off", interval=False),
-            _percent(figures, f"fluent.{label}.on"),
+            percent(figures, f"fluent.{label}.off", interval=False),
+            percent(figures, f"fluent.{label}.on"),
         ]
         for label in (*_BEHAVIOURS, "mixed")
     ]
@@ -91,8 +105,8 @@ def _summary(load_from: Load) -> str:
     rows = [
         [
             label.replace("_", " "),
-            *(_percent(figures, f"harm.{label}.{arm}") for arm in ("off", "on")),
-            _percent(figures, f"fluent.{label}.on", interval=False),
+            *(percent(figures, f"harm.{label}.{arm}") for arm in ("off", "on")),
+            percent(figures, f"fluent.{label}.on", interval=False),
         ]
         for label in (*_BEHAVIOURS, "mixed")
     ]
@@ -107,7 +121,7 @@ def _second_scorer(load_from: Load) -> str:
         [
             label.replace("_", " "),
             *(
-                _percent(figures, f"{scorer}.{label}.{arm}", False)
+                percent(figures, f"{scorer}.{label}.{arm}", False)
                 for arm in _ARMS
                 for scorer in ("harm", "harm_demo")
             ),
@@ -122,9 +136,9 @@ def _sampled(load_from: Load) -> str:
     rows = [
         [
             label.replace("_", " "),
-            *(_percent(figures, f"t1.harm.{label}.{arm}") for arm in _ARMS),
-            _percent(figures, f"t1.reduction.{label}.on"),
-            _percent(figures, f"t1.fluent.{label}.on"),
+            *(percent(figures, f"t1.harm.{label}.{arm}") for arm in _ARMS),
+            percent(figures, f"t1.reduction.{label}.on"),
+            percent(figures, f"t1.fluent.{label}.on"),
         ]
         for label in _BEHAVIOURS
     ]
@@ -138,8 +152,8 @@ def _skills(load_from: Load) -> str:
     rows = [
         [
             skill.replace("_", " "),
-            *(_percent(figures, f"skill.{skill}.{arm}", interval=False) for arm in _ARMS),
-            *(_points(figures, f"drop.{skill}.{arm}") for arm in ("on", "strict")),
+            *(percent(figures, f"skill.{skill}.{arm}", interval=False) for arm in _ARMS),
+            *(points(figures, f"drop.{skill}.{arm}") for arm in ("on", "strict")),
             f"{100 * figures[f'steered.{skill}.on']:.1f} %",
             f"{figures[f'skill.{skill}.off.n']:,.0f}",
         ]
@@ -224,6 +238,16 @@ def _robustness(name: str, named: Sequence[tuple[str, str, int]]) -> Callable[[L
     return _figures(name, lambda figures: robustness_tables.rows(figures, named))
 
 
+def _circuits(rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callable[[Load], str]:
+    return _once_measured(_figures("circuits", rows))
+
+
+def _once_measured(table: Callable[[Load], str]) -> Callable[[Load], str]:
+    """Until the first result of `benchmarks.circuits` is committed, its tables say so."""
+    measured = (results_folder() / "circuits.json").exists()
+    return table if measured else lambda _: "Not measured yet.\n"
+
+
 TABLES: Mapping[str, Callable[[Load], str]] = {
     "architectures": _card(architecture_rows),
     "metrics": _card(metric_rows),
@@ -261,21 +285,19 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "soak.made_on": _made_on("soak"),
     "overload.figures": _robustness("overload", robustness_tables.OVERLOAD),
     "overload.made_on": _made_on("overload"),
+    "circuits.harm": _circuits(circuits_tables.harm_rows),
+    "circuits.skills": _circuits(circuits_tables.skill_rows),
+    "circuits.size": _circuits(circuits_tables.size_rows),
+    "circuits.mitigation": _circuits(circuits_tables.mitigation_rows),
+    "circuits.baselines": _circuits(circuits_tables.baseline_rows),
+    "circuits.made_on": _once_measured(_made_on("circuits")),
+    **{name: _circuits(rows) for name, rows in case_tables().items()},
+    "tracing.heads": _figures("tracing", tracing_tables.heads_rows),
+    "tracing.screen": _figures("tracing", tracing_tables.screen_rows),
+    "tracing.made_on": _made_on("tracing"),
     **{name: _card(rows) for name, rows in api_tables().items()},
 }
 """Name of a table -> its lines, made from result files and model cards."""
-
-
-def _percent(figures: Mapping[str, float], name: str, interval: bool = True) -> str:
-    if name not in figures:
-        return "none to reduce"
-    shown = f"{100 * figures[name]:.1f} %"
-    return shown + (f" [{100 * figures[name + '.low']:.1f}, {100 * figures[name + '.high']:.1f}]" if interval else "")
-
-
-def _points(figures: Mapping[str, float], name: str) -> str:
-    low, high = figures[name + ".low"], figures[name + ".high"]
-    return f"{figures[name]:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _p(value: float) -> str:

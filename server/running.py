@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
 import signal
 import socket
@@ -49,6 +50,10 @@ def run_server(config: ServerConfig) -> None:
             generation=state.generation,
             drain_seconds=config.drain_seconds,
         )
+        # What is loaded by now stays. Left to the collector, its full passes would stop all threads to look through
+        # every module of the model and of the libraries, again and again.
+        gc.collect()
+        gc.freeze()
         server.run(sockets=[listener])
 
 

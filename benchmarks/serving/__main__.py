@@ -26,7 +26,7 @@ from benchmarks.serving.timing import check_answers, run_rounds
 
 NAME = "serving"
 CLIENTS = (1, 4, 16)
-ROUNDS = 5
+ROUNDS = 7
 PACKAGES = ("torch", "transformers", "httpx", "uvicorn", "fastapi")
 
 
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(model: str, spec: ModelSpec, options: Options) -> dict[str, float]:
     """All figures of one model."""
-    spec = replace(spec, tokens=options.tokens or spec.tokens, requests=options.requests or spec.requests)
+    spec = replace(spec, tokens=options.tokens or spec.tokens)
+    usual = min(spec.requests.values())
+    requests = {count: options.requests or spec.requests.get(count, usual) for count in options.clients}
     threads = spec.threads or os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare(model, spec, Path(folder))
@@ -83,7 +85,7 @@ def measure(model: str, spec: ModelSpec, options: Options) -> dict[str, float]:
                 servers,
                 clients=options.clients,
                 rounds=options.rounds,
-                requests=spec.requests,
+                requests=requests,
                 report=_say,
             )
     return figures_of(model, found)

@@ -37,7 +37,8 @@ class Contender:
     body: Callable[[Prepared, Job], dict[str, Any]]
     answer: Callable[[Job], Answer]
     share: int = 1
-    """It gets one in so many of a round's requests: one that is many times slower would take all the time."""
+    """With several clients it gets one in so many of a round's requests: one that is many times slower would take all
+    the time."""
 
 
 def _plain(job: Job) -> Answer:
@@ -48,31 +49,31 @@ def _steered(job: Job) -> Answer:
     return job.steered
 
 
-def _body(model: str, prepared: Prepared, job: Job) -> dict[str, Any]:
+def _body(model: str, job: Job) -> dict[str, Any]:
     messages = [dict(turn) for turn in job.messages]
     return {
         "model": model,
         "messages": messages,
-        "max_tokens": prepared.tokens,
+        "max_tokens": job.tokens,
         "temperature": 0.0,
         "stream": True,
     }
 
 
 def _none_body(prepared: Prepared, job: Job) -> dict[str, Any]:
-    return _body(SERVED_NAME, prepared, job)
+    return _body(SERVED_NAME, job)
 
 
 def _off_body(prepared: Prepared, job: Job) -> dict[str, Any]:
-    return _body(f"{SERVED_NAME}@off", prepared, job)
+    return _body(f"{SERVED_NAME}@off", job)
 
 
 def _plans_body(prepared: Prepared, job: Job) -> dict[str, Any]:
-    return _body(SERVED_NAME, prepared, job) | {"scalpel": {"breakers": dict(job.strengths)}}
+    return _body(SERVED_NAME, job) | {"scalpel": {"breakers": dict(job.strengths)}}
 
 
 def _peer_body(prepared: Prepared, job: Job) -> dict[str, Any]:
-    return _body(str(prepared.directory), prepared, job)
+    return _body(str(prepared.directory), job)
 
 
 CONTENDERS: Mapping[str, Contender] = {
@@ -81,7 +82,7 @@ CONTENDERS: Mapping[str, Contender] = {
         Contender(name=NONE, server="none", body=_none_body, answer=_plain),
         Contender(name=OFF, server="bundles", body=_off_body, answer=_plain),
         Contender(name=PLANS, server="bundles", body=_plans_body, answer=_steered),
-        Contender(name=SEQUENTIAL, server=SEQUENTIAL, body=_peer_body, answer=_plain, share=4),
+        Contender(name=SEQUENTIAL, server=SEQUENTIAL, body=_peer_body, answer=_plain, share=8),
         Contender(name=BATCHING, server=BATCHING, body=_peer_body, answer=_plain),
     )
 }

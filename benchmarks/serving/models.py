@@ -4,7 +4,8 @@ Replies have to have the same number of tokens for all contenders. The demo mode
 counted as plain `generate` gives them. The large model is random and would go on for ever, or end at any time: its
 output rows of the end token, of all other control tokens, and of tokens that are not whole characters are 0. One of
 thousands of random logits is always above 0, so that none of them is ever the best, every reply has exactly
-`max_tokens` tokens, and no detokenizer has anything to hold back.
+`max_tokens` tokens, and no detokenizer has anything to hold back. Its requests ask for different lengths: with one
+length all clients would march in step, and a round would measure prompts and replies by turns.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ KINDS = ("smalltalk", "facts", "arithmetic", "mixed")
 """Of the corpus; their replies are its longest."""
 PROMPT_SEED = 2
 PLAN_SEED = 0
+LENGTH_SEED = 1
 STEPS = 16
 """Strengths are multiples of one over this."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
@@ -52,20 +54,20 @@ class ModelSpec:
     jobs: int
     """Different requests."""
     tokens: int
-    """At most, in a reply; exactly, for random models."""
-    requests: int
-    """Of each client in a round."""
+    """At most, in a reply; for random models the mean of what requests ask for: from half of it to one and a half."""
+    requests: Mapping[int, int]
+    """Of each client in a round, by the number of clients: enough that few of them are the ramp-up and the tail."""
     threads: int | None
     """Compute threads of every contender; None for all cores."""
 
 
 SPECS: Mapping[str, ModelSpec] = {
-    DEMO: ModelSpec(shape=None, jobs=32, tokens=64, requests=16, threads=1),
+    DEMO: ModelSpec(shape=None, jobs=32, tokens=64, requests={1: 16, 4: 16, 16: 24}, threads=1),
     LARGE: ModelSpec(
         shape=ModelShape(layers=12, d_model=768, heads=12, kv_heads=4, d_mlp=2048),
         jobs=16,
         tokens=32,
-        requests=2,
+        requests={1: 3, 4: 4, 16: 6},
         threads=None,
     ),
 }
@@ -86,6 +88,8 @@ class Job:
     """One request, with and without a plan."""
 
     messages: Sequence[Mapping[str, str]]
+    tokens: int
+    """At most, in the reply; exactly, for random models."""
     strengths: Mapping[str, float]
     """Of this request's plan, by bundle."""
     plain: Answer
@@ -101,7 +105,6 @@ class Prepared:
     directory: Path
     bundles: tuple[Path, ...]
     jobs: tuple[Job, ...]
-    tokens: int
 
 
 def prepare(name: str, spec: ModelSpec, folder: Path) -> Prepared:
@@ -122,7 +125,6 @@ def prepare(name: str, spec: ModelSpec, folder: Path) -> Prepared:
         directory=directory,
         bundles=tuple(Path(bundle.source) for bundle in bundles),
         jobs=_jobs(loaded.model, loaded.tokenizer, bundles, spec),
-        tokens=spec.tokens,
     )
 
 
@@ -171,13 +173,22 @@ def _jobs(model: Any, tokenizer: Any, bundles: Sequence[Bundle], spec: ModelSpec
     runtime = TorchRuntime(model, Bank(resolve_sites(model), [bundle.bank_entry() for bundle in bundles]))
     random = Random(PLAN_SEED)
     jobs = []
-    for messages in _prompts(spec.jobs):
+    for messages, tokens in zip(_prompts(spec.jobs), reply_lengths(spec), strict=True):
         strengths = {bundle.name: random.randint(1, STEPS) / STEPS for bundle in bundles}
-        plain = _generate(model, tokenizer, messages, spec.tokens)
+        plain = _generate(model, tokenizer, messages, tokens)
         with runtime.steering(strengths):
-            steered = _generate(model, tokenizer, messages, spec.tokens)
-        jobs.append(Job(messages=messages, strengths=strengths, plain=plain, steered=steered))
+            steered = _generate(model, tokenizer, messages, tokens)
+        jobs.append(Job(messages=messages, tokens=tokens, strengths=strengths, plain=plain, steered=steered))
     return tuple(jobs)
+
+
+def reply_lengths(spec: ModelSpec) -> list[int]:
+    """Tokens that each job asks for; evenly spread in a seeded order where replies do not end themselves."""
+    if spec.shape is None:
+        return [spec.tokens] * spec.jobs
+    lengths = [round(spec.tokens * (0.5 + (number + 0.5) / spec.jobs)) for number in range(spec.jobs)]
+    Random(LENGTH_SEED).shuffle(lengths)
+    return lengths
 
 
 def _prompts(count: int) -> list[list[dict[str, str]]]:

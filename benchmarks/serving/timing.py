@@ -39,7 +39,7 @@ def run_rounds(
     *,
     clients: Sequence[int],
     rounds: int,
-    requests: int,
+    requests: Mapping[int, int],
     report: Report,
 ) -> Rounds:
     """Load each contender in turn, `rounds` times for each number of clients.
@@ -48,8 +48,9 @@ def run_rounds(
         prepared: what is served.
         servers: contender -> its server.
         clients: how many at once.
-        rounds: how often; each begins with another contender, so that none always follows the same one.
-        requests: of each client in a round.
+        rounds: how often; each begins with another contender, and every other one goes backwards, so that none always
+            follows the same one.
+        requests: of each client in a round, by the number of clients.
         report: hears of each round.
 
     Raises:
@@ -60,8 +61,9 @@ def run_rounds(
     for count in clients:
         for number in range(rounds):
             turn = number % len(names)
-            for name in names[turn:] + names[:turn]:
-                each = max(1, requests // CONTENDERS[name].share)
+            order = names[turn:] + names[:turn]
+            for name in order if number % 2 == 0 else reversed(order):
+                each = max(1, requests[count] // (CONTENDERS[name].share if count > 1 else 1))
                 jobs = turns(prepared.jobs, count, each)
                 measured = _load(prepared, CONTENDERS[name], servers[name], jobs)
                 found[count, name].append(measured)

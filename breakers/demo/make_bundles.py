@@ -1,7 +1,8 @@
-"""The bundles that ship with the demo model: one breaker per behaviour and one mask.
+"""Bundles of the demo model without a recipe: one breaker per behaviour, at all heads, and one mask.
 
-Breakers are trained directly at chosen sites, on the corpus' own pairs of replies; later they are replaced by ones
-scoped to a traced circuit. Everything is seeded, and each bundle names the hash of the pairs it was trained on.
+Breakers are trained together, on the corpus' own pairs of replies. The mask ships; the breakers that ship are those
+of the recipes, scoped to traced circuits. Everything is seeded, and each bundle names the hash of the pairs it was
+trained on.
 """
 
 from __future__ import annotations

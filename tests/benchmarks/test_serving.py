@@ -15,7 +15,7 @@ from benchmarks.serving.__main__ import Options, is_whole, measure, parse_option
 from benchmarks.serving.client import run_load
 from benchmarks.serving.contenders import CONTENDERS, NONE, OFF, PLANS
 from benchmarks.serving.figures import Round, better_peer, figures_of
-from benchmarks.serving.models import Answer, Job, ModelShape, ModelSpec
+from benchmarks.serving.models import SPECS, Answer, Job, ModelShape, ModelSpec, reply_lengths
 from benchmarks.serving.timing import cpu_seconds, shares, turns
 
 
@@ -64,7 +64,7 @@ def test_without_peers_there_is_no_ratio_to_them() -> None:
 
 def job(name: str) -> Job:
     answer = Answer(name, 1)
-    return Job(messages=[{"role": "user", "content": name}], strengths={}, plain=answer, steered=answer)
+    return Job(messages=[{"role": "user", "content": name}], tokens=1, strengths={}, plain=answer, steered=answer)
 
 
 def test_clients_are_at_different_jobs() -> None:
@@ -76,6 +76,14 @@ def test_clients_are_at_different_jobs() -> None:
         ["6", "7", "0"],
     ]
     assert sorted(j.plain.text for client in shares(jobs, 3) for j in client) == [str(n) for n in range(8)]
+
+
+def test_replies_that_do_not_end_themselves_have_different_lengths_around_the_mean() -> None:
+    lengths = reply_lengths(SPECS["large"])
+    assert sum(lengths) == SPECS["large"].tokens * len(lengths)
+    assert len(set(lengths)) == len(lengths)
+    assert (min(lengths), max(lengths)) == (17, 47)
+    assert set(reply_lengths(SPECS["demo"])) == {SPECS["demo"].tokens}
 
 
 class Stub(BaseHTTPRequestHandler):
@@ -168,7 +176,7 @@ def test_only_the_whole_benchmark_is_committed() -> None:
 @pytest.mark.slow
 def test_our_server_under_load_on_a_tiny_model() -> None:
     shape = ModelShape(layers=2, d_model=64, heads=4, kv_heads=2, d_mlp=96)
-    spec = ModelSpec(shape=shape, jobs=4, tokens=6, requests=2, threads=1)
+    spec = ModelSpec(shape=shape, jobs=4, tokens=6, requests={1: 2}, threads=1)
     options = Options(models=("tiny",), contenders=(NONE, OFF, PLANS), clients=(1, 3), rounds=2)
     figures = measure("tiny", spec, options)
     for clients in (1, 3):

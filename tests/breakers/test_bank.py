@@ -65,6 +65,22 @@ def test_fused_update_equals_the_formula(sites) -> None:
     assert torch.equal(out[untouched], z[untouched])
 
 
+@pytest.mark.parametrize("rank", range(1, 14))
+def test_laid_out_for_serving_a_row_has_the_same_bits_in_any_place(sites, rank: int) -> None:
+    random = torch.Generator().manual_seed(rank)
+    breaker = Breaker(
+        site=head(0), down=torch.randn(rank, 8, generator=random), up=torch.randn(8, rank, generator=random)
+    )
+    hook = Bank(sites, [entry("breaker", breaker)], for_serving=True).points[HEADS]
+    for tokens in (8, 16, 24, 64):
+        z = torch.randn(1, 32, generator=random).repeat(tokens, 1)
+        out = hook.apply(z, hook.expand(torch.full((tokens, 1), 0.7)))
+        torch.testing.assert_close(
+            out[:1], reference(sites, [entry("breaker", breaker)], z[:1], torch.full((1, 1), 0.7))
+        )
+        assert torch.equal(out, out[:1].expand_as(out))
+
+
 def test_untouched_rows_survive_infinities(sites) -> None:
     bank = Bank(sites, three_bundles())
     z = torch.full((2, 32), float("inf"))

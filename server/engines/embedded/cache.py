@@ -105,14 +105,20 @@ class SlotCache:
 
     def move(self, source: int, target: int, length: int) -> None:
         """Compaction: copy the first `length` positions of a slot; the source is zeroed."""
-        for stored in self.tensors:
-            stored[target, :, :length] = stored[source, :, :length]
+        # One call for all layers: indexing each costs more than copying what short requests hold.
+        if self._keys:
+            torch._foreach_copy_(self._positions(target, length), self._positions(source, length))
         self.clear(source, length)
 
     def clear(self, slot: int, length: int) -> None:
         """Zero the first `length` positions of a slot."""
-        for stored in self.tensors:
-            stored[slot, :, :length] = 0
+        if self._keys:
+            torch._foreach_zero_(self._positions(slot, length))
+
+    def _positions(self, slot: int, length: int) -> list[Tensor]:
+        """The first `length` positions of a slot, of every layer's keys and values."""
+        # The last token of a reply was never processed, and may be the first for which there is no room.
+        return [stored.select(0, slot).narrow(1, 0, min(length, stored.shape[2])) for stored in self.tensors]
 
     def _allocate(self, like: Tensor) -> Tensor:
         shape = (self.scratch + 1, like.shape[1], self._stride, like.shape[3])

@@ -106,7 +106,7 @@ class Executor:
         """Strength 0 for every token of a forward."""
         if self._runtime is None:
             return None
-        return self._runtime.bank.token_strengths(torch.zeros(tokens, len(self._runtime.bank.entries)))
+        return self._runtime.bank.idle_strengths(tokens)
 
     def forward(self, batch: PackedBatch, strengths: TokenStrengths | None) -> Float[Tensor, "row vocab"]:
         """Logits in float32 of the rows that want them. Running a batch again writes the same cache entries."""

@@ -34,6 +34,7 @@ from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.positions import usable_positions
 from server.engines.embedded.prefix import PrefixCache
+from server.engines.embedded.runtime import EngineRuntime
 from server.engines.embedded.scheduler import Scheduler
 from server.engines.embedded.selfcheck import check_packed_forward, rows_are_independent
 from server.engines.embedded.selftest import SelfTest
@@ -79,7 +80,7 @@ def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
     model = loaded.model.to(device=device, dtype=getattr(torch, config.dtype)).eval()
     resolved = _resolve(config, device, model)
     torch.set_num_threads(resolved.threads)
-    bank = Bank(resolve_sites(model), config.bundles, device=device, dtype=model.dtype)
+    bank = Bank(resolve_sites(model), config.bundles, device=device, dtype=model.dtype, for_serving=True)
     cache = SlotCache(
         # The self-check runs two requests at once.
         slots=max(2, config.slots),
@@ -90,7 +91,7 @@ def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
         grows=device == "cpu" and not config.deterministic,
     )
     # Not in deterministic mode: with other numbers of rows the products may round differently.
-    runtime = TorchRuntime(model, bank)
+    runtime = EngineRuntime(model, bank)
     executor = Executor(model, cache, runtime, pack_weights=not config.deterministic)
     error = check_packed_forward(executor)
     logger.info("self-check passed, error %.1e; cache of %.0f MiB", error, cache.bytes / 2**20)

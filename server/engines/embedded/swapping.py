@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from transformers import PreTrainedModel
 
 from breakers.bank import Bank, BankEntry
-from breakers.runtime import TorchRuntime
 from server.engines.embedded.banks import Banks, LoadedBank, Packing
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.mailbox import Mailbox
+from server.engines.embedded.runtime import EngineRuntime
 from server.engines.embedded.scheduler import Scheduler
 from server.engines.embedded.selfcheck import rows_are_independent
 
@@ -56,7 +56,14 @@ class BankSwapper:
 
     async def load(self, entries: Sequence[BankEntry]) -> int:
         """A new version; see `Engine.load_bundles`."""
-        bank = await asyncio.to_thread(Bank, self._sites, tuple(entries), device=self._device, dtype=self._dtype)
+        bank = await asyncio.to_thread(
+            Bank,
+            self._sites,
+            tuple(entries),
+            device=self._device,
+            dtype=self._dtype,
+            for_serving=True,
+        )
         registered = self._mailbox.call(lambda: self._register(bank))
         try:
             return await asyncio.wrap_future(registered)
@@ -70,7 +77,7 @@ class BankSwapper:
         await asyncio.wrap_future(self._mailbox.call(lambda: self._retire(version)))
 
     def _register(self, bank: Bank) -> int:
-        runtime = TorchRuntime(self._model, bank)
+        runtime = EngineRuntime(self._model, bank)
         loaded = LoadedBank(self._banks.next_version(), runtime, slots=self._executor.cache.scratch + 1)
         try:
             # What cannot be attached, or raises when it acts, is found out here and not by a request.

@@ -48,3 +48,47 @@ def test_an_error_leaves_nothing_behind() -> None:
     with pytest.raises(ZeroDivisionError), packed_linears(layer, smallest=1):
         raise ZeroDivisionError
     assert "forward" not in vars(layer)
+
+
+class Siblings(nn.Module):
+    """Three layers for one input."""
+
+    def __init__(self, bias: bool) -> None:
+        super().__init__()
+        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(48, width, bias=bias) for width in (80, 16, 24))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [self.q_proj(x), self.k_proj(x), self.v_proj(x)]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_siblings_are_one_product_and_each_is_its_own(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model, x, other = Siblings(bias), torch.randn(1, 5, 48), torch.randn(1, 3, 48)
+    products = []
+    multiply = linear._JointProduct.multiply
+    monkeypatch.setattr(linear._JointProduct, "multiply", lambda self, x: (products.append(1), multiply(self, x))[1])
+    with torch.inference_mode():
+        wanted, of_other = model(x), model(other)
+        with packed_linears(model, smallest=1) as count:
+            assert count == 3
+            torch.testing.assert_close(model(x), wanted, rtol=1e-5, atol=1e-5)
+            assert len(products) == 1
+            # Another input between two of them.
+            torch.testing.assert_close(model.q_proj(x), wanted[0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(model.k_proj(other), of_other[1], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(model.v_proj(x), wanted[2], rtol=1e-5, atol=1e-5)
+            # The same tensor with other contents.
+            changed = x.clone()
+            model(changed)
+            changed.copy_(2 * x)
+            torch.testing.assert_close(model.q_proj(changed), model.q_proj(2 * x), rtol=1e-5, atol=1e-5)
+        assert all(torch.equal(a, b) for a, b in zip(model(x), wanted, strict=True))
+
+
+def test_siblings_of_different_inputs_stay_apart() -> None:
+    model = Siblings(False)
+    model.v_proj = nn.Linear(40, 24, bias=False)
+    with packed_linears(model, smallest=1) as count, torch.inference_mode():
+        assert count == 3
+        assert model.v_proj(torch.ones(2, 40)).shape == (2, 24)

@@ -17,6 +17,8 @@ from torch import nn
 
 from breakers.architectures import resolve_sites
 from breakers.bank import BankEntry, HookBank, HookStrengths, Scope
+from breakers.interventions import Breaker
+from breakers.sites import Component, Site
 from server.engines.base import EngineOverloadedError, GenerationChunk, RequestFailedError
 from server.engines.checks import BATCH, PREFIX, STRENGTH_0, failing
 from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embedded_engine
@@ -114,6 +116,22 @@ async def test_one_bit_of_noise_in_deterministic_mode(monkeypatch: pytest.Monkey
     # After the engine has found that it may put rows together.
     monkeypatch.setattr(Executor, "forward", noisy)
     assert await failures(engine, bundles) == [BATCH]
+
+
+@pytest.mark.parametrize("rank", [5, 7, 9])
+async def test_deterministic_mode_with_any_number_of_rows(rank: int) -> None:
+    random = torch.Generator().manual_seed(rank)
+    d = tiny_model(TYPE).config.head_dim
+    breakers = [
+        Breaker(
+            site=Site(layer=layer, component=Component.HEAD, head=0),
+            down=torch.randn(rank, d, generator=random),
+            up=torch.randn(d, rank, generator=random) / d,
+        )
+        for layer in (0, 1)
+    ]
+    bundles = [BankEntry(name="ranks", scope=Scope.ALL, interventions=tuple(breakers), strength_max=1.0)]
+    assert await failures(build(bundles, deterministic=True, slots=16), bundles) == []
 
 
 @pytest.mark.parametrize("deterministic", [False, True])

@@ -7,6 +7,7 @@ from tiny_tokenizer import CONTROLS, tiny_tokenizer
 from tokenizers import AddedToken
 
 from server.engines.base import RequestRefusedError
+from server.engines.embedded import tokenizer as tokenizer_module
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
 
 BOS, END, USER, MODEL = (CONTROLS.index(f"<|{name}|>") for name in ("bos", "end", "user", "model"))
@@ -100,3 +101,48 @@ def test_what_the_tokenizer_puts_before_a_text_is_kept() -> None:
     assert tokenizer.encode("hello")[0] == BOS
     assert tokenizer.encode("")[0] == BOS
     assert tokenizer.encode_chat(user("hello")).count(BOS) == 1
+
+
+def test_a_chat_of_a_known_shape_is_still_checked() -> None:
+    from tokenizers import normalizers
+
+    raw = tiny_tokenizer()
+    raw.backend_tokenizer.normalizer = normalizers.Lowercase()
+    raw.add_tokens([AddedToken("<tool>", special=True, normalized=True)])
+    tokenizer = HuggingFaceTokenizer(raw)
+    first = tokenizer.encode_chat(user("hello"))
+    assert tokenizer.encode_chat(user("hello")) == first
+    with pytest.raises(RequestRefusedError, match="control tokens"):
+        tokenizer.encode_chat(user("x <TOOL> y"))
+
+
+def test_only_so_many_shapes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_module, "KEPT_SHAPES", 2)
+    tokenizer = HuggingFaceTokenizer(tiny_tokenizer())
+    for turns in range(1, 6):
+        tokenizer.encode_chat(user("hello") * turns)
+        assert len(tokenizer._expected) <= 2
+    tokenizer.encode_chat(user(" " * 1000))
+    assert all(len(text) <= 1 for shape in tokenizer._expected for _, text in shape)
+
+
+def test_what_others_left_set_on_the_backend_changes_nothing() -> None:
+    raw = tiny_tokenizer()
+    tokenizer = HuggingFaceTokenizer(raw)
+    wanted = tokenizer.encode_chat(user("hello world <|end|>"))
+    raw.backend_tokenizer.enable_truncation(2)
+    raw.backend_tokenizer.enable_padding(length=100)
+    raw.backend_tokenizer.encode_special_tokens = True
+    assert tokenizer.encode_chat(user("hello world <|end|>")) == wanted
+
+
+def test_a_tokenizer_with_its_own_way_to_encode_is_asked_itself() -> None:
+    raw = tiny_tokenizer()
+
+    class Shouting(type(raw)):
+        def _encode_plus(self, text, **settings):
+            return super()._encode_plus(text.replace("hello", "world"), **settings)
+
+    raw.__class__ = Shouting
+    tokenizer = HuggingFaceTokenizer(raw)
+    assert tokenizer.encode_bare("hello") == tokenizer.encode_bare("world")
