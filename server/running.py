@@ -38,7 +38,7 @@ def run_server(config: ServerConfig) -> None:
         from server.api import create_app
         from server.composition import build_server
 
-        state = build_server(config)
+        state = build_server(config, apart=config.engine.process == "own")
         limits = ConnectionLimits(
             connections=config.limits.connections,
             receive_seconds=config.limits.receive_seconds,
