@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from breakers.bundles import Bundle, open_bundle, verify_base, verify_sites
 from breakers.bundles.reference import parse_reference, require_commit
@@ -25,11 +26,14 @@ from server.bundles.verifier import BundleVerifier
 from server.config import ServerConfig
 from server.errors import ConfigError
 from server.generation.limits import GenerationLimits
-from server.hosting import hosting_apart, hosting_here
+from server.hosting import host_apart, host_here
 from server.policy.loading import load_policy
 from server.reloading import reload_keys, reload_policy, warn_of_unknown_keys
 from server.state import ServerParts, ServerState, assemble
 from server.tracing import NO_TRACING, Tracing, otlp_tracing
+
+if TYPE_CHECKING:
+    from server.engines.apart.spawning import ChildProcess
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +42,12 @@ NONE = "none"
 DEMO_SCORER = "demo"
 
 
-def build_server(config: ServerConfig, *, apart: bool = False) -> ServerState:
+def build_server(config: ServerConfig, child: ChildProcess | None = None) -> ServerState:
     """Everything that `config` asks for, loaded and checked; no step is taken yet.
 
     Args:
         config: what is asked for.
-        apart: run the engine in a process of its own, which stopping the engine ends.
+        child: the process that the engine is to run in, which stopping the engine ends; None for this one.
 
     Raises:
         ConfigError: the parts do not fit each other.
@@ -53,42 +57,42 @@ def build_server(config: ServerConfig, *, apart: bool = False) -> ServerState:
     # Before the model: what is refused is refused at once.
     policy = None if config.policy is None else load_policy(config.policy)
     access, audit = _access(config), _audit(config)
-    host = hosting_apart if apart else hosting_here
-    with host(config.engine, _model_path(config)) as model:
-        classifier = _classifier(config)
-        references = bundle_references(config)
-        bundles = load_bundles(references, pinned=config.require_pinned_bundles)
-        hosted = model()
-        _verify_bases(bundles, hosted.fingerprint, config.accept_base_mismatch)
-        for bundle in bundles:
-            verify_sites(bundle, hosted.sites)
-        parts = ServerParts(
-            engine=hosted.engine([bundle.bank_entry() for bundle in bundles]),
-            bundles=bundles,
-            served_name=config.name,
-            classifier=classifier,
-            classifier_timeout_seconds=config.classifier.timeout_seconds,
-            scorer=_scorer(config),
-            scoring_rate=config.output_scoring.rate,
-            body_limit=config.body_limit,
-            queue_size=config.engine.queue_size,
-            references=references,
-            verifier=BundleVerifier(fingerprint=hosted.fingerprint, sites=hosted.sites),
-            sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),
-            accepted_mismatches=config.accept_base_mismatch,
-            policy=policy,
-            policy_file=config.policy,
-            access=access,
-            audit=audit,
-            limits=GenerationLimits(
-                max_tokens=config.limits.max_tokens,
-                max_prompt_tokens=config.limits.max_prompt_tokens,
-                request_seconds=config.limits.request_seconds,
-            ),
-            tracing=_tracing(config),
-        )
-        state = assemble(parts)
-        _prepare_reloads(state)
+    model = _model_path(config)
+    hosting = host_here(config.engine, model) if child is None else host_apart(config.engine, model, child)
+    classifier = _classifier(config)
+    references = bundle_references(config)
+    bundles = load_bundles(references, pinned=config.require_pinned_bundles)
+    hosted = hosting()
+    _verify_bases(bundles, hosted.fingerprint, config.accept_base_mismatch)
+    for bundle in bundles:
+        verify_sites(bundle, hosted.sites)
+    parts = ServerParts(
+        engine=hosted.engine([bundle.bank_entry() for bundle in bundles]),
+        bundles=bundles,
+        served_name=config.name,
+        classifier=classifier,
+        classifier_timeout_seconds=config.classifier.timeout_seconds,
+        scorer=_scorer(config),
+        scoring_rate=config.output_scoring.rate,
+        body_limit=config.body_limit,
+        queue_size=config.engine.queue_size,
+        references=references,
+        verifier=BundleVerifier(fingerprint=hosted.fingerprint, sites=hosted.sites),
+        sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),
+        accepted_mismatches=config.accept_base_mismatch,
+        policy=policy,
+        policy_file=config.policy,
+        access=access,
+        audit=audit,
+        limits=GenerationLimits(
+            max_tokens=config.limits.max_tokens,
+            max_prompt_tokens=config.limits.max_prompt_tokens,
+            request_seconds=config.limits.request_seconds,
+        ),
+        tracing=_tracing(config),
+    )
+    state = assemble(parts)
+    _prepare_reloads(state)
     _warn_of_foreign_gates(bundles, classifier)
     _log_start(config, state)
     return state

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from breakers.architectures import ModelSites, resolve_sites
 from breakers.bank import BankEntry
@@ -17,6 +17,9 @@ from server.engines.base import Engine, EngineError
 from server.engines.embedded import EmbeddedEngineConfig, LoadedModel, load_embedded_engine
 from server.engines.embedded.errors import EmbeddedLoadError
 from server.errors import ConfigError
+
+if TYPE_CHECKING:
+    from server.engines.apart.spawning import ChildProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +36,7 @@ Hosting: TypeAlias = Callable[[], HostedModel]
 """Waits for the model."""
 
 
-@contextmanager
-def hosting_here(section: EngineSection, directory: str) -> Iterator[Hosting]:
+def host_here(section: EngineSection, directory: str) -> Hosting:
     """The model in this process, read when it is waited for."""
 
     def wait() -> HostedModel:
@@ -50,22 +52,21 @@ def hosting_here(section: EngineSection, directory: str) -> Iterator[Hosting]:
             fingerprint=fingerprint_model(loaded.model), sites=resolve_sites(loaded.model), engine=build
         )
 
-    yield wait
+    return wait
 
 
-@contextmanager
-def hosting_apart(section: EngineSection, directory: str) -> Iterator[Hosting]:
-    """The model in a process of its own, which begins to read it now; it ends if the block fails.
+def host_apart(section: EngineSection, directory: str, child: ChildProcess) -> Hosting:
+    """The model in a process of its own, which begins to read it now.
 
     Raises:
-        ConfigError: the process cannot be started; when it is waited for also: it ended, or cannot read the model.
+        ConfigError: the process ended, or cannot read the model; here, when it is waited for, or when the engine is
+            made.
     """
-    # Imported and started first: what this process imports meanwhile takes as long as the child's beginning.
     from server.engines.apart.hosting import begin_loading, build_engine, loaded_fingerprint
     from server.engines.apart.process import EngineProcess
 
+    process = EngineProcess(child)
     with _as_config_errors():
-        process = EngineProcess()
         begin_loading(process, Path(directory), dtype=section.dtype)
 
     def wait() -> HostedModel:
@@ -78,11 +79,7 @@ def hosting_apart(section: EngineSection, directory: str) -> Iterator[Hosting]:
         with _as_config_errors():
             return HostedModel(fingerprint=loaded_fingerprint(process), sites=outline.sites, engine=build)
 
-    try:
-        yield wait
-    except BaseException:
-        process.close()
-        raise
+    return wait
 
 
 def _settings(

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import importlib
 import os
 import select
 import signal
 import socket
 import threading
-
-from server.engines.apart.connection import Connection
-from server.engines.apart.errors import EngineProcessError, ProtocolError
-from server.engines.apart.frames import LARGEST_ORDER, FrameReader
-from server.engines.apart.logs import send_logs
-from server.engines.apart.messages import Ended, frame
-from server.engines.apart.service import Service
 
 MOST_WAITING = 32 * 1024**2
 """Bytes that may wait for a parent that does not read; then replies are ended."""
@@ -38,11 +32,19 @@ def main(descriptor: int) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     faulthandler.enable()
     with socket.socket(fileno=descriptor) as end:
+        # Before anything heavy is imported: from here on nothing outlives the parent.
         threading.Thread(target=_end_with, args=(end.fileno(),), name="scalpel-parent", daemon=True).start()
         asyncio.run(_serve(end))
 
 
 async def _serve(end: socket.socket) -> None:
+    from server.engines.apart.connection import Connection
+    from server.engines.apart.errors import EngineProcessError, ProtocolError
+    from server.engines.apart.frames import LARGEST_ORDER, FrameReader
+    from server.engines.apart.logs import send_logs
+    from server.engines.apart.messages import Ended, frame
+    from server.engines.apart.service import Service
+
     over: asyncio.Future[EngineProcessError] = asyncio.get_running_loop().create_future()
     connection = Connection(
         end,
@@ -53,13 +55,17 @@ async def _serve(end: socket.socket) -> None:
     )
     service = Service(connection.send)
     send_logs(connection.send)
+    # What reading a model needs, while the parent has not said yet which.
+    importlib.import_module("server.engines.embedded.loading")
+    # Bars have no place among the parent's lines.
+    importlib.import_module("transformers.utils.logging").disable_progress_bar()
     connection.open()
     error = await over
-    if not isinstance(error, ProtocolError):
-        os._exit(0)
-    end.setblocking(True)
-    end.sendall(frame(Ended(reason=str(error))))
-    os._exit(BAD_MESSAGE)
+    if isinstance(error, ProtocolError):
+        end.setblocking(True)
+        end.sendall(frame(Ended(reason=str(error))))
+        os._exit(BAD_MESSAGE)
+    os._exit(0)
 
 
 def _end_with(descriptor: int) -> None:

@@ -1,7 +1,7 @@
 """What can go wrong with the engine's process as a whole; what goes wrong for one request is an `EngineError`.
 
-    EngineProcessError
-      x ProtocolError     bytes that are no message of ours
+EngineProcessError
+  x ProtocolError     bytes that are no message of ours
 """
 
 
@@ -10,4 +10,4 @@ class EngineProcessError(Exception):
 
 
 class ProtocolError(EngineProcessError):
-    """A frame that is too long, of an unknown kind, or not what its kind has to be. Nothing after it can be trusted."""
+    """A frame too long, of an unknown kind, or not what its kind has to be. Nothing after it can be trusted."""

@@ -19,20 +19,20 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbi
     pass
 
 
-class Load(_Message, kw_only=True):
+class Load(_Message, frozen=True, kw_only=True):
     """Read this model. Answered by `Loaded` or `Refused`."""
 
     directory: str
     dtype: str
 
 
-class Bundle(_Message, kw_only=True):
+class Bundle(_Message, frozen=True, kw_only=True):
     """One bundle of the `Build` or `LoadBundles` that follows."""
 
     entry: WireEntry
 
 
-class Build(_Message, kw_only=True):
+class Build(_Message, frozen=True, kw_only=True):
     """Make an engine of the model that was read last. Answered by `Built` or `Refused`."""
 
     settings: dict[str, str | int | float | bool | None]
@@ -41,11 +41,11 @@ class Build(_Message, kw_only=True):
     """How many came before this."""
 
 
-class Start(_Message, kw_only=True):
+class Start(_Message, frozen=True, kw_only=True):
     """Take steps, and requests."""
 
 
-class Submit(_Message, kw_only=True):
+class Submit(_Message, frozen=True, kw_only=True):
     """Run a request. Its pieces, or its failure, come in `News`."""
 
     number: int
@@ -53,13 +53,13 @@ class Submit(_Message, kw_only=True):
     request: WireRequest
 
 
-class Cancel(_Message, kw_only=True):
+class Cancel(_Message, frozen=True, kw_only=True):
     """Nobody waits for this request any more."""
 
     number: int
 
 
-class LoadBundles(_Message, kw_only=True):
+class LoadBundles(_Message, frozen=True, kw_only=True):
     """`Engine.load_bundles`. Answered by `Answer`, as all calls are."""
 
     call: int
@@ -67,14 +67,14 @@ class LoadBundles(_Message, kw_only=True):
     """How many came before this."""
 
 
-class RetireBundles(_Message, kw_only=True):
+class RetireBundles(_Message, frozen=True, kw_only=True):
     """`Engine.retire_bundles`."""
 
     call: int
     version: int
 
 
-class Check(_Message, kw_only=True):
+class Check(_Message, frozen=True, kw_only=True):
     """`Engine.selftest`, or `Engine.check_canaries`."""
 
     call: int
@@ -84,11 +84,11 @@ class Check(_Message, kw_only=True):
     """Whether everything is tested."""
 
 
-class Stop(_Message, kw_only=True):
+class Stop(_Message, frozen=True, kw_only=True):
     """Drain and stop. Answered by `Stopped`."""
 
 
-class Log(_Message, kw_only=True):
+class Log(_Message, frozen=True, kw_only=True):
     """A line of the child's log."""
 
     logger: str
@@ -100,25 +100,25 @@ class Log(_Message, kw_only=True):
     """Its traceback."""
 
 
-class Loaded(_Message, kw_only=True):
+class Loaded(_Message, frozen=True, kw_only=True):
     """The model was read."""
 
     fingerprint: str
 
 
-class Built(_Message, kw_only=True):
+class Built(_Message, frozen=True, kw_only=True):
     """The engine can be started."""
 
     info: EngineInfo
 
 
-class Refused(_Message, kw_only=True):
+class Refused(_Message, frozen=True, kw_only=True):
     """The model cannot be read, or no engine made of it."""
 
     failure: Failure
 
 
-class News(_Message, kw_only=True):
+class News(_Message, frozen=True, kw_only=True):
     """What a step gave, or what happened between two steps."""
 
     steps: int
@@ -131,7 +131,7 @@ class News(_Message, kw_only=True):
     failures: tuple[tuple[int, Failure], ...] = ()
 
 
-class Answer(_Message, kw_only=True):
+class Answer(_Message, frozen=True, kw_only=True):
     """What came of a call."""
 
     call: int
@@ -142,17 +142,17 @@ class Answer(_Message, kw_only=True):
     failure: Failure | None = None
 
 
-class Beat(_Message, kw_only=True):
+class Beat(_Message, frozen=True, kw_only=True):
     """The child is alive, though it has nothing to say."""
 
 
-class Ended(_Message, kw_only=True):
+class Ended(_Message, frozen=True, kw_only=True):
     """The engine runs no more, and why."""
 
     reason: str
 
 
-class Stopped(_Message, kw_only=True):
+class Stopped(_Message, frozen=True, kw_only=True):
     """Nothing will follow."""
 
 

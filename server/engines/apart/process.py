@@ -1,77 +1,28 @@
-"""The child as the parent has it: started, spoken with while it loads, and ended."""
+"""The child as the parent speaks with it while it loads: by waiting for its answers."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import socket
-import subprocess
-import sys
-import threading
 from collections import deque
-from contextlib import suppress
-from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from server.engines.apart.errors import EngineProcessError
 from server.engines.apart.frames import LARGEST_NEWS, FrameReader
 from server.engines.apart.logs import log_again
 from server.engines.apart.messages import Ended, Log, Order, Refused, Telling, frame, read_telling
-
-logger = logging.getLogger(__name__)
-
-_MAIN = """
-import sys
-if sys.argv[1] not in sys.path:
-    sys.path.insert(0, sys.argv[1])
-from server.engines.apart.child import main
-main(int(sys.argv[2]))
-"""
-_KEPT_LINES = 10
-"""Of the child's output, for whoever is told how it ended."""
-_LONGEST_LINE = 4096
-_END_SECONDS = 5.0
-"""For the child to end once it has no reason to live."""
+from server.engines.apart.spawning import ChildProcess
 
 Wanted = TypeVar("Wanted", bound=Telling)
 
 
 class EngineProcess:
-    """A running child. Until an event loop takes the socket over, messages are exchanged by waiting for them."""
+    """A child, and messages with it until an event loop takes its socket over."""
 
-    def __init__(self) -> None:
-        """Start it.
-
-        Raises:
-            EngineProcessError: the system does not let us.
-        """
-        self.end, theirs = socket.socketpair()
+    def __init__(self, child: ChildProcess) -> None:
+        """`child` ends with `close`."""
+        self.end = child.end
         self.frames = FrameReader(LARGEST_NEWS)
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._child = child
         self._received: deque[Telling] = deque()
-        # Not whatever lies in the working directory, but the package that this is.
-        package = str(Path(__file__).resolve().parents[3])
-        try:
-            with theirs:
-                self._child = subprocess.Popen(
-                    [sys.executable, "-P", "-c", _MAIN, package, str(theirs.fileno())],
-                    pass_fds=(theirs.fileno(),),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                )
-        except OSError as error:
-            self.end.close()
-            raise EngineProcessError(f"the engine's process cannot be started: {error}") from error
-        self._output = threading.Thread(
-            target=self._read_output, args=(self._child.stdout,), name="scalpel-engine-output", daemon=True
-        )
-        self._output.start()
-
-    @property
-    def process_id(self) -> int:
-        """The child's."""
-        return self._child.pid
 
     def tell(self, order: Order) -> None:
         """Send a message; before an event loop has the socket.
@@ -105,21 +56,8 @@ class EngineProcess:
                 raise EngineProcessError(f"the engine says {type(told).__name__}; wanted {wanted.__name__}")
 
     def close(self) -> str:
-        """End the child. May take a while where it does not end by itself; may be called again.
-
-        Returns:
-            How it ended, and its last lines.
-        """
-        self.end.close()
-        try:
-            status = self._child.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            status = self._child.wait()
-        # Others may hold the other end of the pipe: whom the child started.
-        self._output.join(1.0)
-        said = "; it said last: " + " | ".join(self._lines) if self._lines else ""
-        return f"the engine's process {_described(status)}{said}"
+        """End the child; see `ChildProcess.close`."""
+        return self._child.close()
 
     def kill(self) -> None:
         """End the child as it is."""
@@ -135,21 +73,3 @@ class EngineProcess:
                 raise EngineProcessError(self.close())
             self._received.extend(read_telling(message) for message in self.frames.feed(data))
         return self._received.popleft()
-
-    def _read_output(self, output: IO[bytes]) -> None:
-        """What is no line of its log: warnings of libraries, and what a crash leaves."""
-        with output, suppress(ValueError):
-            while line := output.readline(_LONGEST_LINE):
-                text = line.decode(errors="replace").rstrip()
-                if text:
-                    self._lines.append(text)
-                    logger.warning("the engine's process: %s", text)
-
-
-def _described(status: int) -> str:
-    if status >= 0:
-        return f"ended with exit status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"

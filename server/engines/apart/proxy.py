@@ -58,7 +58,7 @@ STOP_SECONDS = 30.0
 
 
 class ApartEngine:
-    """An `Engine` on another process. Belongs to the event loop that starts it; `stats` may be asked from anywhere."""
+    """An `Engine` on another process. Belongs to the event loop that starts it; any thread may ask for `stats`."""
 
     def __init__(
         self,

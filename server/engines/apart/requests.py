@@ -17,25 +17,25 @@ class _Wire(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_u
     pass
 
 
-class WireJson(_Wire, tag="json", kw_only=True):
+class WireJson(_Wire, tag="json", frozen=True, kw_only=True):
     """`JsonGrammar`."""
 
     schema: str
     param: str | None
 
 
-class WireRegex(_Wire, tag="regex", kw_only=True):
+class WireRegex(_Wire, tag="regex", frozen=True, kw_only=True):
     """`RegexGrammar`."""
 
     pattern: str
     param: str | None
 
 
-class WireFree(_Wire, tag="free", kw_only=True):
+class WireFree(_Wire, tag="free", frozen=True, kw_only=True):
     """`FreeText`."""
 
 
-class WireCalls(_Wire, tag="calls", kw_only=True):
+class WireCalls(_Wire, tag="calls", frozen=True, kw_only=True):
     """`CallGrammar`."""
 
     functions: tuple[Function, ...]
@@ -47,7 +47,7 @@ class WireCalls(_Wire, tag="calls", kw_only=True):
 WireGrammar: TypeAlias = WireJson | WireRegex | WireCalls
 
 
-class WireSampling(_Wire, kw_only=True):
+class WireSampling(_Wire, frozen=True, kw_only=True):
     """`SamplingParams`, field by field."""
 
     max_tokens: int
@@ -69,7 +69,7 @@ class WireSampling(_Wire, kw_only=True):
     grammar: WireGrammar | None
 
 
-class WireRequest(_Wire, kw_only=True):
+class WireRequest(_Wire, frozen=True, kw_only=True):
     """`GenerationRequest`."""
 
     request_id: str
@@ -111,9 +111,7 @@ def _wire_grammar(grammar: Grammar) -> WireGrammar:
         otherwise = WireJson(schema=grammar.otherwise.schema, param=grammar.otherwise.param)
     elif grammar.otherwise is not None:
         otherwise = WireFree()
-    return WireCalls(
-        functions=grammar.functions, otherwise=otherwise, parallel=grammar.parallel, param=grammar.param
-    )
+    return WireCalls(functions=grammar.functions, otherwise=otherwise, parallel=grammar.parallel, param=grammar.param)
 
 
 def _read_grammar(wire: WireGrammar) -> Grammar:

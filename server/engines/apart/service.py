@@ -26,8 +26,8 @@ from server.engines.apart.messages import (
     Cancel,
     Check,
     Load,
-    Loaded,
     LoadBundles,
+    Loaded,
     Order,
     Refused,
     RetireBundles,
@@ -134,8 +134,6 @@ class Service:
         self._tell(told)
 
     async def _submit(self, engine: EmbeddedEngine, reader: WireReader, order: Submit) -> None:
-        if reader.cancelled:
-            return
         try:
             running = await engine.admit(read_request(order.request), reader)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's end
