@@ -89,6 +89,8 @@ def test_bytes_that_are_no_message_end_the_child(sent: bytes, said: str) -> None
         process.end.sendall(sent)
         with pytest.raises(EngineProcessError, match=said):
             loaded_fingerprint(process)
+        # It ends by itself.
+        assert process.end.recv(1) == b""
         assert f"exit status {BAD_MESSAGE}" in process.close()
 
 
