@@ -69,6 +69,7 @@ class PlayedChild:
         self._told = FrameReader(LARGEST_ORDER)
         self._orders: list[Order] = []
         self.killed = False
+        self.last_lines = ""
 
     def close(self) -> str:
         self.end.close()

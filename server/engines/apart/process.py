@@ -33,7 +33,7 @@ class EngineProcess:
         try:
             self.end.sendall(frame(order))
         except OSError as error:
-            raise EngineProcessError(self.close()) from error
+            raise self._ended() from error
 
     def wait_for(self, wanted: type[Wanted]) -> Wanted:
         """The next message, which has to be of this kind; lines of the log are logged.
@@ -55,6 +55,11 @@ class EngineProcess:
             else:
                 raise EngineProcessError(f"the engine says {type(told).__name__}; wanted {wanted.__name__}")
 
+    @property
+    def last_lines(self) -> str:
+        """See `ChildProcess.last_lines`."""
+        return self._child.last_lines
+
     def close(self) -> str:
         """End the child; see `ChildProcess.close`."""
         return self._child.close()
@@ -63,13 +68,16 @@ class EngineProcess:
         """End the child as it is."""
         self._child.kill()
 
+    def _ended(self) -> EngineProcessError:
+        return EngineProcessError(f"{self.close()}{self.last_lines}")
+
     def _next(self) -> Telling:
         while not self._received:
             try:
                 data = self.end.recv(65536)
             except OSError as error:
-                raise EngineProcessError(f"{self.close()} ({error.strerror})") from error
+                raise self._ended() from error
             if not data:
-                raise EngineProcessError(self.close())
+                raise self._ended()
             self._received.extend(read_telling(message) for message in self.frames.feed(data))
         return self._received.popleft()

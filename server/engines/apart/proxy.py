@@ -274,7 +274,7 @@ class ApartEngine:
     async def _bury(self, error: EngineProcessError, *, expected: bool) -> None:
         reason = f"{await asyncio.to_thread(self._process.close)} ({error})"
         if not expected:
-            logger.critical("%s", reason)
+            logger.critical("%s%s", reason, self._process.last_lines)
             self._closed = reason
         self._abandon(reason)
 

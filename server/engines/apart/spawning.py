@@ -66,11 +66,16 @@ class ChildProcess:
         """Of the child."""
         return self._child.pid
 
+    @property
+    def last_lines(self) -> str:
+        """What it wrote last beside its log, ready to stand at the end of a sentence; not fit for clients."""
+        return "; it said last: " + " | ".join(self._lines) if self._lines else ""
+
     def close(self) -> str:
         """End it. May take a while where it does not end by itself; may be called again.
 
         Returns:
-            How it ended, and its last lines.
+            How it ended.
         """
         self.end.close()
         try:
@@ -80,8 +85,7 @@ class ChildProcess:
             status = self._child.wait()
         # Others may hold the other end of the pipe: whom the child started.
         self._output.join(1.0)
-        said = "; it said last: " + " | ".join(self._lines) if self._lines else ""
-        return f"the engine's process {_described(status)}{said}"
+        return f"the engine's process {_described(status)}"
 
     def kill(self) -> None:
         """End it as it is."""
