@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import count
 
 from server.engines.apart.messages import Answer
-from server.engines.base import EngineError
+from server.engines.base import EngineUnavailableError
 
 
 class Calls:
@@ -54,9 +54,9 @@ class Calls:
         elif (unheard := self._unheard.pop(answer.call, None)) is not None:
             unheard(answer)
 
-    def end(self, error: EngineError) -> None:
-        """No answer will come."""
+    def end(self, reason: str) -> None:
+        """No answer will come: the engine does not run."""
         self._unheard.clear()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(EngineUnavailableError(reason))

@@ -292,8 +292,8 @@ class ApartEngine:
             self._watching.cancel()
         self._slots.clear()
         self._stopped.set()
-        error = EngineUnavailableError(reason)
-        self._calls.end(error)
+        self._calls.end(reason)
         streams, self._streams = self._streams, {}
         for stream in streams.values():
-            stream.put(error)
+            # Each its own: one that is raised in several places collects the tracebacks of all.
+            stream.put(EngineUnavailableError(reason))

@@ -65,7 +65,8 @@ def test_a_killed_engine_ends_its_streams_and_the_server_is_not_ready_any_more(t
         assert httpx.get(f"{server.url}/health").status_code == 503
         assert httpx.post(f"{server.url}/v1/chat/completions", json=ASK).status_code == 503
         server.process.send_signal(signal.SIGTERM)
-        said = [json.loads(line) for line in server.stopped().splitlines()]
+        assert server.process.wait(60) == 0
+        said = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert any(line["level"] == "critical" and "SIGKILL" in line["message"] for line in said)
     # The child's own lines, in the same format.
     assert any("self-check passed" in line["message"] for line in said)
