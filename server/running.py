@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.api.edge.connections import HEADER_BYTES, BoundedProtocol, ConnectionLimits
 from server.config import ServerConfig
 from server.errors import ConfigError, DrainingError
-from server.generation.service import GenerationService
-from server.lifecycle import Lifecycle
 from server.logs import configure_logging
 
 if TYPE_CHECKING:
+    from server.api.edge.connections import ConnectionLimits
     from server.engines.apart.spawning import ChildProcess
+    from server.generation.service import GenerationService
+    from server.lifecycle import Lifecycle
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,9 @@ def run_server(config: ServerConfig) -> None:
     """
     configure_logging(config.log_format)
     with bind(config.host, config.port) as listener, _engine_process(config) as child:
-        # Both processes import at the same time.
+        # Not before the engine's process has begun: what both import takes longer than all the rest.
         from server.api import create_app
+        from server.api.edge.connections import ConnectionLimits
         from server.composition import build_server
 
         state = build_server(config, child)
@@ -84,6 +85,8 @@ def _engine_process(config: ServerConfig) -> Iterator[ChildProcess | None]:
 
 def uvicorn_settings(app: ASGIApp, limits: ConnectionLimits, **more: Any) -> uvicorn.Config:
     """How uvicorn runs the application."""
+    from server.api.edge.connections import HEADER_BYTES, BoundedProtocol
+
     protocol = cast("type[asyncio.Protocol]", functools.partial(BoundedProtocol, limits))
     return uvicorn.Config(
         app,
