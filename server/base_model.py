@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from server.errors import ConfigError
 
 if TYPE_CHECKING:
+    from breakers.architectures import ModelSites
     from server.engines.embedded import LoadedModel
+    from server.engines.embedded.tokenizer import HuggingFaceTokenizer
 
 TemplateValue = bool | int | str
 
@@ -43,6 +45,45 @@ def load_base(directory: str, dtype: str = "float32") -> LoadedModel:
         return load_model(Path(directory), dtype=dtype)
     except EmbeddedLoadError as error:
         raise ConfigError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseOutline:
+    """What can be known of a model without its weights."""
+
+    sites: ModelSites
+    """On modules that hold no values."""
+    tokenizer: HuggingFaceTokenizer
+
+
+def outline_base(directory: str, dtype: str = "float32") -> BaseOutline:
+    """A model's sites and tokenizer, for a process that does not run it.
+
+    Raises:
+        ConfigError: there is no such model directory, or it cannot be read.
+        UnsupportedModelError: its architecture has no site table.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from breakers.architectures import resolve_sites
+    from server.engines.embedded import EmbeddedLoadError
+    from server.engines.embedded.loading import load_tokenizer, require_model_directory
+    from server.engines.embedded.tokenizer import HuggingFaceTokenizer
+
+    path = Path(directory)
+    try:
+        require_model_directory(path)
+        tokenizer = HuggingFaceTokenizer(load_tokenizer(path))
+    except EmbeddedLoadError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        with torch.device("meta"):
+            config = AutoConfig.from_pretrained(path, local_files_only=True)
+            model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{path} cannot be loaded: {error}") from error
+    return BaseOutline(sites=resolve_sites(model), tokenizer=tokenizer)
 
 
 def load_prepared(directory: Path | None, options: BaseOptions) -> LoadedModel:

@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from breakers.architectures import resolve_sites
 from breakers.bundles import Bundle, open_bundle, verify_base, verify_sites
 from breakers.bundles.reference import parse_reference, require_commit
 from breakers.errors import BaseMismatchError
-from breakers.fingerprint import fingerprint_model
 from breakers.scoring import HarmScorer
 from classifiers import build_classifier
 from classifiers.base import HarmClassifier
@@ -23,20 +21,19 @@ from server.access.access import Access
 from server.access.caller import ANYONE, LOCAL
 from server.access.key_store import KeyStore
 from server.audit import AuditFile, AuditLog, ServerLogAudit
-from server.base_model import load_base
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
 from server.config import ServerConfig
 from server.errors import ConfigError
 from server.generation.limits import GenerationLimits
+from server.hosting import host_apart, host_here
 from server.policy.loading import load_policy
 from server.reloading import reload_keys, reload_policy, warn_of_unknown_keys
 from server.state import ServerParts, ServerState, assemble
 from server.tracing import NO_TRACING, Tracing, otlp_tracing
 
 if TYPE_CHECKING:
-    from server.engines.base import Engine
-    from server.engines.embedded import LoadedModel
+    from server.engines.apart.spawning import ChildProcess
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +42,12 @@ NONE = "none"
 DEMO_SCORER = "demo"
 
 
-def build_server(config: ServerConfig) -> ServerState:
-    """Everything that `config` asks for, loaded and checked; nothing runs yet.
+def build_server(config: ServerConfig, child: ChildProcess | None = None) -> ServerState:
+    """Everything that `config` asks for, loaded and checked; no step is taken yet.
+
+    Args:
+        config: what is asked for.
+        child: the process that the engine is to run in, which stopping the engine ends; None for this one.
 
     Raises:
         ConfigError: the parts do not fit each other.
@@ -56,51 +57,55 @@ def build_server(config: ServerConfig) -> ServerState:
     # Before the model: what is refused is refused at once.
     policy = None if config.policy is None else load_policy(config.policy)
     access, audit = _access(config), _audit(config)
+    model = _model_path(config)
+    hosting = host_here(config.engine, model) if child is None else host_apart(config.engine, model, child)
     classifier = _classifier(config)
     references = bundle_references(config)
     bundles = load_bundles(references, pinned=config.require_pinned_bundles)
-    loaded = load_base(_model_path(config), config.engine.dtype)
-    fingerprint = fingerprint_model(loaded.model)
-    _verify_bases(bundles, fingerprint, config.accept_base_mismatch)
-    sites = resolve_sites(loaded.model)
+    hosted = hosting()
+    _verify_bases(bundles, hosted.fingerprint, config.accept_base_mismatch)
     for bundle in bundles:
-        verify_sites(bundle, sites)
-    state = assemble(
-        ServerParts(
-            engine=_engine(config, loaded, bundles),
-            bundles=bundles,
-            served_name=config.name,
-            classifier=classifier,
-            classifier_timeout_seconds=config.classifier.timeout_seconds,
-            scorer=_scorer(config),
-            scoring_rate=config.output_scoring.rate,
-            body_limit=config.body_limit,
-            queue_size=config.engine.queue_size,
-            references=references,
-            verifier=BundleVerifier(fingerprint=fingerprint, sites=sites),
-            sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),
-            accepted_mismatches=config.accept_base_mismatch,
-            policy=policy,
-            policy_file=config.policy,
-            access=access,
-            audit=audit,
-            limits=GenerationLimits(
-                max_tokens=config.limits.max_tokens,
-                max_prompt_tokens=config.limits.max_prompt_tokens,
-                request_seconds=config.limits.request_seconds,
-            ),
-            tracing=_tracing(config),
-        )
+        verify_sites(bundle, hosted.sites)
+    parts = ServerParts(
+        engine=hosted.engine([bundle.bank_entry() for bundle in bundles]),
+        bundles=bundles,
+        served_name=config.name,
+        classifier=classifier,
+        classifier_timeout_seconds=config.classifier.timeout_seconds,
+        scorer=_scorer(config),
+        scoring_rate=config.output_scoring.rate,
+        body_limit=config.body_limit,
+        queue_size=config.engine.queue_size,
+        references=references,
+        verifier=BundleVerifier(fingerprint=hosted.fingerprint, sites=hosted.sites),
+        sources=BundleSources(roots=tuple(config.bundle_roots), pinned=config.require_pinned_bundles),
+        accepted_mismatches=config.accept_base_mismatch,
+        policy=policy,
+        policy_file=config.policy,
+        access=access,
+        audit=audit,
+        limits=GenerationLimits(
+            max_tokens=config.limits.max_tokens,
+            max_prompt_tokens=config.limits.max_prompt_tokens,
+            request_seconds=config.limits.request_seconds,
+        ),
+        tracing=_tracing(config),
     )
-    if access.keys is not None:
-        # Before the policy, which may have rules for new keys.
-        state.lifecycle.on_reload("the file of API keys", lambda: reload_keys(state))
-    if policy is not None:
-        state.lifecycle.on_reload("the policy", lambda: reload_policy(state))
-        warn_of_unknown_keys(policy, access.keys)
+    state = assemble(parts)
+    _prepare_reloads(state)
     _warn_of_foreign_gates(bundles, classifier)
     _log_start(config, state)
     return state
+
+
+def _prepare_reloads(state: ServerState) -> None:
+    keys = state.access.keys
+    if keys is not None:
+        # Before the policy, which may have rules for new keys.
+        state.lifecycle.on_reload("the file of API keys", lambda: reload_keys(state))
+    if state.policy_file is not None:
+        state.lifecycle.on_reload("the policy", lambda: reload_policy(state))
+        warn_of_unknown_keys(state.deployments.current.planner.policy, keys)
 
 
 def bundle_references(config: ServerConfig) -> list[str]:
@@ -170,30 +175,6 @@ def _verify_bases(bundles: Sequence[Bundle], fingerprint: str, accepted: Sequenc
             if bundle.name not in accepted:
                 raise
             logger.warning("accepted on request: %s", mismatch)
-
-
-def _engine(config: ServerConfig, loaded: LoadedModel, bundles: Sequence[Bundle]) -> Engine:
-    from server.engines.embedded import EmbeddedEngineConfig, load_embedded_engine
-    from server.engines.embedded.errors import EmbeddedLoadError
-
-    section = config.engine
-    try:
-        settings = EmbeddedEngineConfig(
-            model=loaded,
-            bundles=tuple(bundle.bank_entry() for bundle in bundles),
-            device=section.device,
-            dtype=section.dtype,
-            slots=section.slots,
-            max_model_len=section.max_model_len,
-            prefix_cache_tokens=section.prefix_cache_tokens,
-            deterministic=section.deterministic,
-            queue_size=section.queue_size,
-            # The server drains before it stops the engine: what is still there then has had its grace.
-            drain_seconds=0.0,
-        )
-        return load_embedded_engine(settings)
-    except EmbeddedLoadError as error:
-        raise ConfigError(str(error)) from error
 
 
 def _access(config: ServerConfig) -> Access:

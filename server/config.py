@@ -41,6 +41,8 @@ class EngineSection(_Section):
     """What runs the model."""
 
     name: Literal["embedded"] = "embedded"
+    process: Literal["own", "same"] = "own"
+    """Of `scalpel serve`: the engine in a process of its own, or in the server's."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     slots: int = Field(default=16, ge=1, le=1024)

@@ -10,6 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
+NOISY = ("httpx", "transformers", "asyncio")
+"""Loggers of others that say less than they could."""
+
 access = logging.getLogger("server.access")
 """One line a request."""
 
@@ -58,6 +61,9 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            # Of a line that another process wrote.
+            line["exception"] = record.exc_text
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
@@ -80,7 +86,7 @@ def configure_logging(log_format: Literal["text", "json"], stream: TextIO | None
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     handler.addFilter(_Numbering())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("httpx", "transformers", "asyncio"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

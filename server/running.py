@@ -8,18 +8,23 @@ import gc
 import logging
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.api.edge.connections import HEADER_BYTES, BoundedProtocol, ConnectionLimits
 from server.config import ServerConfig
 from server.errors import ConfigError, DrainingError
-from server.generation.service import GenerationService
-from server.lifecycle import Lifecycle
 from server.logs import configure_logging
+
+if TYPE_CHECKING:
+    from server.api.edge.connections import ConnectionLimits
+    from server.engines.apart.spawning import ChildProcess
+    from server.generation.service import GenerationService
+    from server.lifecycle import Lifecycle
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +39,13 @@ def run_server(config: ServerConfig) -> None:
         ConfigError, BreakersError, ClassifiersError: as `build_server`.
     """
     configure_logging(config.log_format)
-    with bind(config.host, config.port) as listener:
+    with bind(config.host, config.port) as listener, _engine_process(config) as child:
+        # Not before the engine's process has begun: what both import takes longer than all the rest.
         from server.api import create_app
+        from server.api.edge.connections import ConnectionLimits
         from server.composition import build_server
 
-        state = build_server(config)
+        state = build_server(config, child)
         limits = ConnectionLimits(
             connections=config.limits.connections,
             receive_seconds=config.limits.receive_seconds,
@@ -57,8 +64,29 @@ def run_server(config: ServerConfig) -> None:
         server.run(sockets=[listener])
 
 
+@contextmanager
+def _engine_process(config: ServerConfig) -> Iterator[ChildProcess | None]:
+    """A process for the engine, where it is to have one; ended with the block at the latest."""
+    if config.engine.process == "same":
+        yield None
+        return
+    from server.engines.apart.errors import EngineProcessError
+    from server.engines.apart.spawning import ChildProcess
+
+    try:
+        child = ChildProcess()
+    except EngineProcessError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        yield child
+    finally:
+        child.close()
+
+
 def uvicorn_settings(app: ASGIApp, limits: ConnectionLimits, **more: Any) -> uvicorn.Config:
     """How uvicorn runs the application."""
+    from server.api.edge.connections import HEADER_BYTES, BoundedProtocol
+
     protocol = cast("type[asyncio.Protocol]", functools.partial(BoundedProtocol, limits))
     return uvicorn.Config(
         app,

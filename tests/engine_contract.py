@@ -234,6 +234,9 @@ class Reference:
 class EngineContract:
     """Subclass as `Test...` and implement `build`."""
 
+    steps_to_hear = 0
+    """That an engine may take before it hears that a reply was closed: none where a call is all that it takes."""
+
     def build(
         self,
         model_type: str,
@@ -409,7 +412,7 @@ class EngineContract:
             steps = engine.stats().steps
             while engine.stats().running:
                 await asyncio.sleep(0.001)
-            assert engine.stats().steps <= steps + 1
+            assert engine.stats().steps <= steps + 1 + self.steps_to_hear
             assert (await reply(engine, request(prompt(6)))).finish_reason is not None
 
     async def test_cancelling_waiting_and_running_tasks(self, model_type: str) -> None:

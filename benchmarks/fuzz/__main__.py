@@ -12,7 +12,8 @@ import requests
 from benchmarks.errors import BenchmarkError, ServedModelError
 from benchmarks.fuzz.described import run_described
 from benchmarks.fuzz.raw import run_raw
-from benchmarks.fuzz.sender import Sender, Tally, resident_mebibytes
+from benchmarks.fuzz.sender import Sender, Tally
+from benchmarks.processes import resident_mebibytes
 from benchmarks.results import write_result
 from benchmarks.served import SCALPEL_SERVE, running_server
 

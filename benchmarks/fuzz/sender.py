@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -92,15 +91,3 @@ def _is_error(response: requests.Response) -> bool:
         return bool(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def resident_mebibytes(process_id: int) -> float:
-    """Memory that a process holds, on Linux.
-
-    Raises:
-        OSError: there is no such process.
-    """
-    for line in Path(f"/proc/{process_id}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise OSError(f"/proc/{process_id}/status does not say how much memory is held")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from benchmarks.errors import ServedModelError
+from benchmarks.processes import cpu_seconds
 from benchmarks.served import RunningServer
 from benchmarks.serving.client import run_load
 from benchmarks.serving.contenders import CONTENDERS, Contender
@@ -101,13 +100,3 @@ def _load(
             tokens += wanted.tokens
     first = [1000 * reply.first_token_seconds for replies in load.replies for reply in replies]
     return Round(tokens=tokens, seconds=load.seconds, first_token_ms=statistics.median(first), cpu_seconds=used)
-
-
-def cpu_seconds(process_id: int) -> float:
-    """Processor time that a process has used, all threads; 0 where the system does not say."""
-    path = Path(f"/proc/{process_id}/stat")
-    if not path.exists():
-        return 0.0
-    # The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
-    fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -14,6 +14,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to bind; 8000 unless set, 0 for any free one.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags beat it.")] = None,
     engine: Annotated[str | None, typer.Option(help="What runs the model: embedded.")] = None,
+    engine_process: Annotated[
+        str | None, typer.Option(help="Where the engine runs: in its own process, or in the same one as the server.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     bundle: Annotated[
@@ -69,6 +72,7 @@ def serve(
         "audit_log": audit_log,
         "engine": {
             "name": engine,
+            "process": engine_process,
             "device": device,
             "dtype": dtype,
             "slots": slots,

@@ -1,11 +1,11 @@
-"""The ranges of sampling parameters, the same for every engine."""
+"""What a request may ask for whatever bundles are loaded: lengths, tokens, the ranges of sampling parameters."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from server.engines.base import RequestRefusedError, SamplingParams
+from server.engines.base import GenerationRequest, RequestRefusedError, SamplingParams
 
 PENALTY_LIMIT = 2.0
 """Of presence and frequency penalties, either way, as in OpenAI's API."""
@@ -18,6 +18,47 @@ TOP_LOGPROBS_LIMIT = 20
 
 REPETITION_LEAST, REPETITION_MOST = 0.01, 100.0
 """Of the repetition penalty: beyond these, logits leave what float32 can hold."""
+
+
+def check_request(request: GenerationRequest, *, max_model_len: int, vocab: int) -> None:
+    """Refuse what no plan could make runnable.
+
+    Args:
+        request: what the caller asked for.
+        max_model_len: prompt and reply together, in tokens.
+        vocab: token ids below this exist.
+
+    Raises:
+        RequestRefusedError: the message names what was found and what was wanted.
+    """
+    prompt, sampling = request.prompt_token_ids, request.sampling
+    # Where there is a reply, it needs room for one token at least.
+    longest = max_model_len if sampling.max_tokens == 0 else max_model_len - 1
+    if not 0 < len(prompt) <= longest:
+        raise RequestRefusedError(
+            f"the prompt has {len(prompt)} tokens; wanted 1 to {longest} "
+            f"(this model holds {max_model_len}, the reply included)"
+        )
+    check_tokens(prompt, "prompt", vocab=vocab)
+    check_sampling(sampling, vocab=vocab)
+    room = max_model_len - len(prompt)
+    if sampling.min_tokens > room:
+        raise RequestRefusedError(
+            f"min_tokens is {sampling.min_tokens}; this prompt leaves room for {room}", param="min_tokens"
+        )
+    start = request.generation_start
+    if start is not None and not 0 <= start < len(prompt):
+        raise RequestRefusedError(f"generation_start is {start}; wanted 0 to {len(prompt) - 1}")
+
+
+def check_tokens(token_ids: Sequence[int], what: str, *, vocab: int) -> None:
+    """Refuse token ids that the model does not have.
+
+    Raises:
+        RequestRefusedError: naming `what` they are.
+    """
+    if min(token_ids) < 0 or max(token_ids) >= vocab:
+        raise RequestRefusedError(f"the {what} has token ids outside 0 to {vocab - 1}")
 
 
 def check_sampling(params: SamplingParams, *, vocab: int) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import ServedModelError
+from benchmarks.processes import cpu_seconds
 from benchmarks.serving.__main__ import Options, is_whole, measure, parse_options
 from benchmarks.serving.client import run_load
 from benchmarks.serving.contenders import CONTENDERS, NONE, OFF, PLANS
 from benchmarks.serving.figures import Round, better_peer, figures_of
 from benchmarks.serving.models import SPECS, Answer, Job, ModelShape, ModelSpec, reply_lengths
-from benchmarks.serving.timing import cpu_seconds, shares, turns
+from benchmarks.serving.timing import shares, turns
 
 
 def rounds(*seconds: float, tokens: int = 60) -> list[Round]:

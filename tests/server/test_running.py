@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 
 from server.running import bind
 
@@ -24,3 +26,11 @@ async def accepted_options(listener: socket.socket) -> int:
 def test_small_writes_are_sent_at_once() -> None:
     with bind("127.0.0.1", 0) as listener:
         assert asyncio.run(accepted_options(listener)) != 0
+
+
+def test_the_engines_process_begins_before_anything_heavy_is_imported() -> None:
+    code = (
+        "import sys, server.running, server.engines.apart.spawning, server.engines.apart.child\n"
+        "print([name for name in ('torch', 'transformers', 'fastapi', 'msgspec') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -23,12 +23,12 @@ from server.engines.embedded.grammar.compiler import GrammarCompiler
 from server.engines.embedded.grammar.matcher import GrammarMatcher
 from server.engines.embedded.loop import StepLoop
 from server.engines.embedded.mailbox import Mailbox
-from server.engines.embedded.replies import ReplyStream
+from server.engines.embedded.replies import ReplyReader, ReplyStream
 from server.engines.embedded.selftest import SelfTest
 from server.engines.embedded.sequence import RunningRequest
 from server.engines.embedded.swapping import BankSwapper
 from server.engines.embedded.tokenizer import HuggingFaceTokenizer
-from server.engines.limits import check_sampling
+from server.engines.limits import check_request, check_tokens
 
 
 class EmbeddedEngine:
@@ -104,6 +104,33 @@ class EmbeddedEngine:
         """Run one request; see `Engine.generate`."""
         return self._run(request)
 
+    async def admit(
+        self, request: GenerationRequest, reader: ReplyReader, forced: Sequence[int] = ()
+    ) -> RunningRequest:
+        """Check a request and queue it: `generate` for a reader that brings the news elsewhere.
+
+        What it needs of the bank it has before anything is awaited: a version retired afterwards serves it still.
+
+        Args:
+            request: what to run.
+            reader: hears of it, possibly before this call returns.
+            forced: the reply to score, token by token, instead of one that is chosen.
+
+        Raises:
+            EngineError: as `generate`, before any chunk.
+        """
+        bank = self._banks.of_request(request.bank_version)
+        self._check(request, bank)
+        grammar = request.sampling.grammar
+        matcher = await self._grammars.matcher(grammar) if grammar is not None else None
+        running = self._prepare(request, reader, forced, bank, grammar=matcher)
+        self._mailbox.submit(running)
+        return running
+
+    def withdraw(self, running: RunningRequest) -> None:
+        """Cancel what `admit` queued, and free its slot within one step; nothing where it is over."""
+        self._mailbox.cancel(running)
+
     async def score(self, request: GenerationRequest, continuation: Sequence[int]) -> tuple[float, ...]:
         """Log-probabilities of a given continuation of the prompt, decoded token by token under the plan.
 
@@ -119,7 +146,7 @@ class EmbeddedEngine:
         room = self._info.max_model_len - len(request.prompt_token_ids)
         if not 0 < len(continuation) <= room:
             raise RequestRefusedError(f"the continuation has {len(continuation)} tokens; wanted 1 to {room}")
-        self._check_tokens(continuation, "continuation")
+        check_tokens(continuation, "continuation", vocab=self._vocab)
         request = replace(request, sampling=SamplingParams(max_tokens=len(continuation), temperature=0.0))
         async with aclosing(self._run(request, continuation)) as chunks:
             return tuple([logprob async for chunk in chunks for logprob in chunk.logprobs])
@@ -128,7 +155,9 @@ class EmbeddedEngine:
         """Prove what every request relies on; see `Engine.selftest`."""
         bank = self._banks.of_check(bank_version)
         return await self._selftest.run(
-            bank, canaries, lambda *probe: self._prepare(probe[0], probe[1], bank, probe[2])
+            bank,
+            canaries,
+            lambda request, stream, forced, kind: self._prepare(request, stream, forced, bank, kind),
         )
 
     async def check_canaries(self, canaries: Sequence[Canary], bank_version: int = 0) -> tuple[CheckResult, ...]:
@@ -138,24 +167,21 @@ class EmbeddedEngine:
     async def _run(
         self, request: GenerationRequest, forced: Sequence[int] = ()
     ) -> AsyncGenerator[GenerationChunk, None]:
-        bank = self._banks.of_request(request.bank_version)
-        self._check(request, bank)
-        grammar = request.sampling.grammar
-        matcher = await self._grammars.matcher(grammar) if grammar is not None else None
-        running = self._prepare(request, forced, bank, grammar=matcher)
-        self._mailbox.submit(running)
+        stream = ReplyStream()
+        running = await self.admit(request, stream, forced)
         try:
             while True:
-                chunk = await running.stream.next()
+                chunk = await stream.next()
                 yield chunk
                 if chunk.finish_reason is not None:
                     return
         finally:
-            self._mailbox.cancel(running)
+            self.withdraw(running)
 
     def _prepare(
         self,
         request: GenerationRequest,
+        reader: ReplyReader,
         forced: Sequence[int],
         bank: LoadedBank,
         kind: type[RunningRequest] = RunningRequest,
@@ -163,7 +189,7 @@ class EmbeddedEngine:
     ) -> RunningRequest:
         return kind(
             request,
-            ReplyStream(),
+            reader,
             decode=self._tokenizer.decode_list,
             eos_ids=frozenset() if forced else self._eos_ids,
             max_model_len=self._info.max_model_len,
@@ -178,29 +204,8 @@ class EmbeddedEngine:
         Raises:
             RequestRefusedError: the message names what was found and what was wanted.
         """
-        prompt, sampling, limit = request.prompt_token_ids, request.sampling, self._info.max_model_len
-        # Where there is a reply, it needs room for one token at least.
-        longest = limit if sampling.max_tokens == 0 else limit - 1
-        if not 0 < len(prompt) <= longest:
-            raise RequestRefusedError(
-                f"the prompt has {len(prompt)} tokens; wanted 1 to {longest} "
-                f"(this model holds {limit}, the reply included)"
-            )
-        self._check_tokens(prompt, "prompt")
-        check_sampling(sampling, vocab=self._vocab)
-        room = limit - len(prompt)
-        if sampling.min_tokens > room:
-            raise RequestRefusedError(
-                f"min_tokens is {sampling.min_tokens}; this prompt leaves room for {room}", param="min_tokens"
-            )
-        start = request.generation_start
-        if start is not None and not 0 <= start < len(prompt):
-            raise RequestRefusedError(f"generation_start is {start}; wanted 0 to {len(prompt) - 1}")
+        check_request(request, max_model_len=self._info.max_model_len, vocab=self._vocab)
         try:
             bank.bank.row(request.plan.strengths())
         except PlanError as error:
             raise RequestRefusedError(f"the plan cannot be applied: {error}") from error
-
-    def _check_tokens(self, token_ids: Sequence[int], what: str) -> None:
-        if min(token_ids) < 0 or max(token_ids) >= self._vocab:
-            raise RequestRefusedError(f"the {what} has token ids outside 0 to {self._vocab - 1}")

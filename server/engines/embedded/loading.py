@@ -30,7 +30,7 @@ from server.engines.embedded.errors import EmbeddedLoadError
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.grammar.compiler import GrammarCompiler
 from server.engines.embedded.grammar.vocabulary import Vocabulary
-from server.engines.embedded.loop import StepLoop
+from server.engines.embedded.loop import StepLoop, StepWatcher
 from server.engines.embedded.mailbox import Mailbox
 from server.engines.embedded.positions import usable_positions
 from server.engines.embedded.prefix import PrefixCache
@@ -51,22 +51,48 @@ def load_model(directory: Path, *, dtype: str = "float32") -> LoadedModel:
     Raises:
         EmbeddedLoadError: there is no such directory, or transformers cannot read it.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    if not (directory / "config.json").is_file():
-        raise EmbeddedLoadError(f"{directory} is not a model directory: it has no config.json")
+    require_model_directory(directory)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             directory, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
         )
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise EmbeddedLoadError(f"{directory} cannot be loaded: {error}") from error
-    return LoadedModel(model=model.eval(), tokenizer=tokenizer, model_id=directory.name)
+    return LoadedModel(model=model.eval(), tokenizer=load_tokenizer(directory), model_id=directory.name)
 
 
-def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
+def load_tokenizer(directory: Path) -> Any:
+    """Read a model directory's tokenizer.
+
+    Raises:
+        EmbeddedLoadError: transformers cannot read it.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise EmbeddedLoadError(f"{directory} cannot be loaded: {error}") from error
+
+
+def require_model_directory(directory: Path) -> None:
+    """Refuse what is no model directory.
+
+    Raises:
+        EmbeddedLoadError: naming it.
+    """
+    if not (directory / "config.json").is_file():
+        raise EmbeddedLoadError(f"{directory} is not a model directory: it has no config.json")
+
+
+def load_embedded_engine(config: EmbeddedEngineConfig, watcher: StepWatcher | None = None) -> EmbeddedEngine:
     """Build an engine, ready to `start`. Sets torch's thread count for the whole process.
+
+    Args:
+        config: how.
+        watcher: hears of its steps.
 
     Raises:
         EmbeddedLoadError: the model cannot be read, settings do not fit it, or the self-check refuses it.
@@ -95,7 +121,7 @@ def load_embedded_engine(config: EmbeddedEngineConfig) -> EmbeddedEngine:
     executor = Executor(model, cache, runtime, pack_weights=not config.deterministic)
     error = check_packed_forward(executor)
     logger.info("self-check passed, error %.1e; cache of %.0f MiB", error, cache.bytes / 2**20)
-    return _assemble(config, resolved, loaded, executor, runtime)
+    return _assemble(config, resolved, loaded, executor, runtime, watcher)
 
 
 def _resolve(config: EmbeddedEngineConfig, device: str, model: PreTrainedModel) -> Resolved:
@@ -114,6 +140,7 @@ def _assemble(
     loaded: LoadedModel,
     executor: Executor,
     runtime: TorchRuntime,
+    watcher: StepWatcher | None,
 ) -> EmbeddedEngine:
     first = LoadedBank(0, runtime, slots=executor.cache.scratch + 1)
     if config.deterministic:
@@ -164,7 +191,7 @@ def _assemble(
         eos_ids=eos_ids,
         grammars=GrammarCompiler(Vocabulary(tokenizer, size=vocab, end_ids=eos_ids)),
         mailbox=mailbox,
-        loop=StepLoop(mailbox, scheduler, stepper, executor, banks, threads=resolved.threads),
+        loop=StepLoop(mailbox, scheduler, stepper, executor, banks, threads=resolved.threads, watcher=watcher),
         selftest=SelfTest(executor, mailbox, info, block=block, bitwise=config.deterministic),
         drain_seconds=config.drain_seconds,
     )

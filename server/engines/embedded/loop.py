@@ -5,18 +5,38 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 
-from server.engines.base import EngineError, EngineUnavailableError, GenerationChunk, RequestFailedError
+from server.engines.base import EngineError, EngineUnavailableError, RequestFailedError
 from server.engines.embedded.banks import Banks
 from server.engines.embedded.executor import Executor
 from server.engines.embedded.mailbox import Mailbox
-from server.engines.embedded.replies import ReplyStream, deliver
+from server.engines.embedded.replies import News, ReplyReader, deliver
 from server.engines.embedded.scheduler import Scheduler
+from server.engines.embedded.sequence import RunningRequest
 from server.engines.embedded.stepper import Outcome, Stepper
 
 logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class StepWatcher(Protocol):
+    """Hears of the steps, on the engine's thread; must not wait."""
+
+    def before_step(self, running: Sequence[RunningRequest]) -> None:
+        """These requests hold the slots of the step that begins now; none where there is nothing to do."""
+        ...
+
+    def after_step(self, running: Sequence[RunningRequest], steps: int) -> None:
+        """These still hold one, after so many steps; their readers hear of the step after this call."""
+        ...
+
+    def ended(self, reason: str) -> None:
+        """No step will follow; all readers have been told."""
+        ...
 
 
 class StepLoop:
@@ -31,6 +51,7 @@ class StepLoop:
         banks: Banks,
         *,
         threads: int,
+        watcher: StepWatcher | None = None,
     ) -> None:
         self._mailbox = mailbox
         self._scheduler = scheduler
@@ -38,6 +59,7 @@ class StepLoop:
         self._executor = executor
         self._banks = banks
         self._threads = threads
+        self._watcher = watcher
         self._deadline: float | None = None
         self._thread = threading.Thread(target=self._run, name="scalpel-engine", daemon=True)
         self.steps = 0
@@ -75,24 +97,30 @@ class StepLoop:
         finally:
             self._mailbox.close(reason)
             self._abandon(reason)
+            if self._watcher is not None:
+                self._watcher.ended(reason)
 
     def _overdue(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
 
     def _step(self) -> None:
         step = self._scheduler.next_step()
+        if self._watcher is not None:
+            self._watcher.before_step(self._scheduler.running)
         if not step.decode and not step.prefill:
             return
         news = [
-            (o.assignment.request.stream, item) for o in self._stepper.run(step) if (item := _news(o)) is not None
+            (o.assignment.request.reader, item) for o in self._stepper.run(step) if (item := _news(o)) is not None
         ]
         self.steps += 1
         try:
             # Before readers hear of it, so that a reply that is over holds no slot.
             self._scheduler.settle(step)
         finally:
-            for stream in deliver(news):
-                self._cancel_reader(stream)
+            if self._watcher is not None:
+                self._watcher.after_step(self._scheduler.running, self.steps)
+            for reader in deliver(news):
+                self._cancel(reader)
 
     def _let_go(self) -> None:
         """Detach a retired bank once no running request uses it: nothing else holds its memory."""
@@ -102,19 +130,19 @@ class StepLoop:
         if all(request.bank.runtime is not runtime for request in self._scheduler.running):
             self._executor.let_go(runtime)
 
-    def _cancel_reader(self, stream: ReplyStream) -> None:
+    def _cancel(self, reader: ReplyReader) -> None:
         for request in self._scheduler.running:
-            if request.stream is stream:
+            if request.reader is reader:
                 request.cancelled = True
 
     def _abandon(self, reason: str) -> None:
         left = [*self._scheduler.running, *self._mailbox.drain()]
         while (job := self._mailbox.take_job()) is not None:
             job.refuse(reason)
-        deliver((request.stream, EngineUnavailableError(reason)) for request in left if not request.finished)
+        deliver((request.reader, EngineUnavailableError(reason)) for request in left if not request.finished)
 
 
-def _news(outcome: Outcome) -> GenerationChunk | EngineError | None:
+def _news(outcome: Outcome) -> News | None:
     """What a request's reader hears of a step."""
     request = outcome.assignment.request
     if outcome.error is not None:

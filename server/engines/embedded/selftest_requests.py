@@ -17,6 +17,7 @@ from breakers.plan import Plan
 from server.engines.base import EngineInfo, EngineOverloadedError, GenerationRequest, SamplingParams
 from server.engines.checks import BATCH, PREFIX, CheckResult, Verdict
 from server.engines.embedded.mailbox import Mailbox
+from server.engines.embedded.replies import ReplyStream
 from server.engines.embedded.selftest_forwards import share_of_all
 from server.engines.embedded.sequence import RunningRequest
 
@@ -30,8 +31,8 @@ _CONTINUATION = 8
 _PATIENCE = 600
 """Times that a full queue is tried again, every 50 ms."""
 
-Prepare = Callable[[GenerationRequest, Sequence[int], type[RunningRequest]], RunningRequest]
-"""A request, the continuation to score, and what it runs as."""
+Prepare = Callable[[GenerationRequest, ReplyStream, Sequence[int], type[RunningRequest]], RunningRequest]
+"""A request, where its news go, the continuation to score, and what it runs as."""
 
 
 class ColdRequest(RunningRequest):
@@ -161,7 +162,11 @@ class RequestChecks:
         return await self._score_now(probes)
 
     async def _score_now(self, probes: Sequence[Probe]) -> list[list[float]]:
-        requests = [self._prepare(probe.request, probe.continuation, probe.kind) for probe in probes]
+        streams = [ReplyStream() for _ in probes]
+        requests = [
+            self._prepare(probe.request, stream, probe.continuation, probe.kind)
+            for probe, stream in zip(probes, streams, strict=True)
+        ]
 
         def submit() -> None:
             for request in requests:
@@ -170,16 +175,16 @@ class RequestChecks:
         try:
             # Between two steps, so that the next one finds all of them.
             await asyncio.wrap_future(self._mailbox.call(submit))
-            return [await _logprobs(request) for request in requests]
+            return [await _logprobs(stream) for stream in streams]
         finally:
             for request in requests:
                 self._mailbox.cancel(request)
 
 
-async def _logprobs(request: RunningRequest) -> list[float]:
+async def _logprobs(stream: ReplyStream) -> list[float]:
     found: list[float] = []
     while True:
-        chunk = await request.stream.next()
+        chunk = await stream.next()
         found.extend(chunk.logprobs)
         if chunk.finish_reason is not None:
             return found

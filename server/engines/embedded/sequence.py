@@ -21,7 +21,7 @@ from server.engines.embedded.grammar.matcher import GrammarMatcher
 from server.engines.embedded.grammar.text import GrammarDetokenizer
 from server.engines.embedded.logprobs import score_tokens
 from server.engines.embedded.prefix import kv_identity
-from server.engines.embedded.replies import ReplyStream
+from server.engines.embedded.replies import ReplyReader
 from server.engines.embedded.sampler import Choice, TokenChooser
 from server.engines.embedded.stops import StopMatcher
 
@@ -32,7 +32,7 @@ class RunningRequest:
     def __init__(
         self,
         request: GenerationRequest,
-        stream: ReplyStream,
+        reader: ReplyReader,
         *,
         decode: Callable[[list[int]], str],
         eos_ids: frozenset[int],
@@ -44,7 +44,7 @@ class RunningRequest:
         prompt = request.prompt_token_ids
         start = request.generation_start
         self.request = request
-        self.stream = stream
+        self.reader = reader
         self.bank = bank
         """What the plan refers to, held to the request's end whatever is loaded meanwhile."""
         self.generation_start = len(prompt) - 1 if start is None else start
