@@ -14,9 +14,11 @@ from public_data import write_public_data
 from breakers.bundles import Bundle, load_bundle
 from breakers.errors import RehearsalError
 from breakers.pairs.files import load_pairs
+from classifiers.scorers import build_scorer
 from server.cli import main
 from server.composition import load_bundles
 from server.engines.embedded import EmbeddedEngineConfig, load_embedded_engine
+from server.errors import ConfigError
 from server.recipes.checks import check_names
 from server.recipes.file import read_recipe
 
@@ -72,7 +74,12 @@ def test_what_a_recipe_names_is_there(recipe: str, tmp_path: Path, monkeypatch: 
     head = "Question,Correct Answers,Incorrect Answers\n"
     (tmp_path / "truthfulqa" / "TruthfulQA.csv").write_text(f"{head}Do clowns sleep?,They do,They never do\n")
     monkeypatch.setenv("SCALPEL_DATA", str(tmp_path))
-    check_names(read_recipe(ROOT / "recipes" / f"{recipe}.yaml", "qwen3-0.6b"))
+    asked = read_recipe(ROOT / "recipes" / f"{recipe}.yaml", "qwen3-0.6b")
+    check_names(asked)
+    # What it names is what it needs: the same recipe of a behaviour that its scorer does not judge is refused.
+    assert asked.behaviour in build_scorer(asked.scorer).behaviours
+    with pytest.raises(ConfigError, match=f"scorer refusal does not judge '{asked.behaviour}'"):
+        check_names(asked.model_copy(update={"scorer": "refusal"}))
 
 
 @pytest.mark.parametrize(("recipe", "model"), [("misinformation", "qwen3-0.6b")])
@@ -115,6 +122,8 @@ def test_a_recipe_is_rehearsed_in_half_precision(
     sets = [*changes["toxicity"], "model.dtype=bfloat16"]
     bundle = rehearsed("toxicity", model, models[model], sets, tmp_path, "bfloat16")
     check_served(bundle, models[model])
+    # So that whoever runs the bundle's command again makes it in the same precision.
+    assert "model.dtype=bfloat16" in bundle.manifest.command
 
 
 def test_there_is_a_stand_in_for_every_model() -> None:
