@@ -45,6 +45,18 @@ class CountingCompiler(GrammarCompiler):
         return super()._compile(grammar)
 
 
+class HeldCompiler(GrammarCompiler):
+    """Compiles nothing before it is free to."""
+
+    def __init__(self) -> None:
+        super().__init__(vocabulary())
+        self.free = threading.Event()
+
+    def _compile(self, grammar: Any) -> Any:
+        assert self.free.wait(60)
+        return super()._compile(grammar)
+
+
 def deep(levels: int) -> object:
     schema: object = {"type": "null"}
     for _ in range(levels):
@@ -229,11 +241,13 @@ async def test_what_takes_too_long_is_refused_and_the_next_is_served() -> None:
 
 async def test_the_queue_is_bounded_and_a_stopped_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "PENDING", 3)
-    compiler = CountingCompiler(delay=0.2)
+    compiler = HeldCompiler()
     tasks = [asyncio.create_task(compiler.matcher(json_grammar({"const": i}))) for i in range(5)]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    assert sum(isinstance(t.exception(), EngineOverloadedError) for t in tasks if t.done()) == 2
+    while sum(t.done() for t in tasks) < 2:
+        await asyncio.sleep(0)
+    assert [isinstance(t.exception(), EngineOverloadedError) for t in tasks if t.done()] == [True, True]
     compiler.stop()
+    compiler.free.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert any(isinstance(r, EngineUnavailableError) for r in results)
     with pytest.raises(EngineUnavailableError, match="the engine is stopped"):
