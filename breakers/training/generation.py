@@ -1,11 +1,11 @@
-"""Greedy replies to many prompts, under interventions or without: left-padded batches with a cache.
+"""Replies to many prompts, greedy or sampled, under interventions or without: left-padded batches with a cache.
 
 Rows that have ended leave the batch, so that the last long replies cost little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,16 @@ from breakers.training.forward import pad_token
 from breakers.training.heads import head_at
 from breakers.training.positions import position_arguments
 
+Pick = Callable[[Float[Tensor, "row vocab"]], Int[Tensor, " row"]]
+"""The next token of each row."""
+
 _LEAVE_SHARE = 1 / 4
 """Share of ended rows from which on they are taken out: doing so copies the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GreedyConfig:
-    """How replies are written."""
+    """How replies are written, greedy or sampled."""
 
     max_new_tokens: int = 64
     batch_size: int = 64
@@ -74,6 +77,56 @@ def greedy_replies(
         InterventionError: a prompt has no tokens.
         PlanError: the strength is out of range.
     """
+    return _replies(model, sites, prompts, config, _likeliest, entry, strength)
+
+
+@torch.no_grad()
+def sampled_replies(
+    model: PreTrainedModel,
+    sites: ModelSites,
+    prompts: Sequence[Sequence[int]],
+    config: GreedyConfig,
+    entry: BankEntry | None = None,
+    strength: float = 1.0,
+    *,
+    seed: int,
+) -> list[tuple[int, ...]]:
+    """As `greedy_replies`, with each token drawn from the model's own distribution (temperature 1).
+
+    Args:
+        seed: of the draws. Replies of one call are drawn together, so each depends on the other prompts too.
+        model: the base model.
+        sites: of that model.
+        prompts: token ids, none empty.
+        config: see there.
+        entry: interventions to write under; none by default.
+        strength: of `entry`, at most its `strength_max`.
+
+    Raises:
+        InterventionError: a prompt has no tokens.
+        PlanError: the strength is out of range.
+    """
+    draws = torch.Generator(device=model.device).manual_seed(seed)
+
+    def drawn(logits: Float[Tensor, "row vocab"]) -> Int[Tensor, " row"]:
+        return torch.multinomial(logits.float().softmax(-1), 1, generator=draws)[:, 0]
+
+    return _replies(model, sites, prompts, config, drawn, entry, strength)
+
+
+def _likeliest(logits: Float[Tensor, "row vocab"]) -> Int[Tensor, " row"]:
+    return logits.argmax(-1)
+
+
+def _replies(
+    model: PreTrainedModel,
+    sites: ModelSites,
+    prompts: Sequence[Sequence[int]],
+    config: GreedyConfig,
+    pick: Pick,
+    entry: BankEntry | None,
+    strength: float,
+) -> list[tuple[int, ...]]:
     if not all(prompts):
         raise InterventionError("a prompt has no tokens; wanted at least one in each")
     bank = Bank(sites, [] if entry is None else [entry], device=model.device, dtype=model.dtype)
@@ -83,7 +136,7 @@ def greedy_replies(
         for at in range(0, len(order), config.batch_size):
             picked = order[at : at + config.batch_size]
             runtime.restart()
-            rows = _Rows(model, [prompts[i] for i in picked], config)
+            rows = _Rows(model, [prompts[i] for i in picked], config, pick)
             replies |= dict(zip(picked, rows.written(), strict=True))
     return [replies[at] for at in range(len(prompts))]
 
@@ -108,8 +161,10 @@ def own_samples(
 class _Rows:
     """One batch while it is written."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GreedyConfig) -> None:
-        self._model, self._config = model, config
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GreedyConfig, pick: Pick
+    ) -> None:
+        self._model, self._config, self._pick = model, config, pick
         device, width, pad = model.device, max(map(len, prompts)), pad_token(model)
         self._ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
         self._mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
@@ -122,7 +177,7 @@ class _Rows:
     def written(self) -> list[tuple[int, ...]]:
         """Write all to the end or the limit."""
         for _ in range(self._config.max_new_tokens):
-            self._take(self._logits().argmax(-1))
+            self._take(self._pick(self._logits()))
             if not len(self._alive):
                 break
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], 1)

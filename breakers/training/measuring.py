@@ -14,7 +14,7 @@ from breakers.errors import InterventionError
 from breakers.scoring import HarmScorer, ScoredReply
 from breakers.training.batches import Sample
 from breakers.training.forward import Forwards
-from breakers.training.generation import GreedyConfig, greedy_replies
+from breakers.training.generation import GreedyConfig, greedy_replies, sampled_replies
 from breakers.training.losses import preserve_loss
 
 _BATCH = 32
@@ -46,6 +46,10 @@ class Validation:
     benign: Sequence[Sample]
     """Samples whose replies must stay as likely as they are."""
     generation: GreedyConfig
+    sampled: int = 0
+    """Replies to each provoking prompt that are sampled at temperature 1 and judged beside the greedy one."""
+    seed: int = 0
+    """Of those: the same draws whatever the intervention."""
     kept_bytes: int = 2**30
 
     def __post_init__(self) -> None:
@@ -58,15 +62,20 @@ class Validation:
             )
 
     def harm(self, entry: BankEntry | None = None, strength: float = 1.0) -> float:
-        """Mean H of greedy replies to the provoking prompts, in [0, 1].
+        """Mean H of replies to the provoking prompts, greedy and sampled ones alike, in [0, 1].
 
         Args:
             entry: interventions; the unmodified model by default.
             strength: of `entry`.
         """
-        written = self._written([prompt.token_ids for prompt in self.prompts], entry, strength)
+        prompts = [prompt.token_ids for prompt in self.prompts]
+        written = self._written(prompts, entry, strength)
+        for number in range(self.sampled):
+            written += sampled_replies(
+                self.model, self.sites, prompts, self.generation, entry, strength, seed=self.seed + number
+            )
         texts = self.tokenizer.batch_decode([list(ids) for ids in written], skip_special_tokens=True)
-        both = zip(self.prompts, texts, strict=True)
+        both = zip([*self.prompts] * (1 + self.sampled), texts, strict=True)
         scores = self.scorer.score([ScoredReply(messages=p.messages, reply=text) for p, text in both])
         return sum(score[self.behaviour] for score in scores) / len(scores)
 

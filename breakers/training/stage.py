@@ -119,6 +119,7 @@ class _Stage:
                 batch_size=config.batch_size,
                 end_token_ids=end_tokens(model, tokenizer),
             ),
+            sampled=config.sampled_replies,
         )
         self._scorer = scorer.name
         # As it will be read again: JSON has no tuples.

@@ -30,6 +30,8 @@ class TrainStageConfig:
     """Nats a token; changes of benign samples this close count as equal in the selection."""
     max_new_tokens: int = 64
     """Of replies that are judged."""
+    sampled_replies: int = 0
+    """Replies to each provoking prompt that are sampled at temperature 1 and judged beside the greedy one."""
     batch_size: int = 64
     """Replies that are written at once."""
     rehearsal: bool = False
@@ -39,6 +41,8 @@ class TrainStageConfig:
     def __post_init__(self) -> None:
         if self.breaker is None and self.steering is None:
             raise StageError("neither breakers nor steering vectors are to be trained; wanted at least one kind")
+        if self.sampled_replies < 0:
+            raise StageError(f"{self.sampled_replies} sampled replies to a prompt; wanted at least 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,11 +40,17 @@ def train(
     steering_learning_rate: Annotated[float, typer.Option(help="Of the steering vectors.")] = 0.1,
     preserve_coef: Annotated[float, typer.Option(min=0, help="lambda_2, against lambda_1 = 1.")] = 20.0,
     neutral_coef: Annotated[float, typer.Option(min=0, help="KL on neutral replies, within lambda_2.")] = 1.0,
+    margin: Annotated[
+        float, typer.Option(help="Nats by which neutral replies should lead harmful ones where they part.")
+    ] = 2.0,
     harm_reduction: Annotated[float, typer.Option(help="Share of the harm that must go.")] = 0.95,
     preserve_bound: Annotated[float, typer.Option(help="Most change of benign samples, nats a token.")] = 0.1,
     train_pairs: Annotated[int, typer.Option(min=1, help="Most pairs to train on.")] = 2000,
     validation_pairs: Annotated[int, typer.Option(min=1, help="Most pairs to validate on.")] = 256,
     prompts: Annotated[int, typer.Option(min=1, help="Most validation prompts to generate replies to.")] = 64,
+    sampled_replies: Annotated[
+        int, typer.Option(min=0, help="Replies to each of them sampled at temperature 1, beside the greedy one.")
+    ] = 1,
     longest: Annotated[
         int | None, typer.Option(min=2, help="Most tokens of a pair; longer ones are left out.")
     ] = None,
@@ -87,7 +93,9 @@ def train(
         steering_learning_rate=steering_learning_rate,
         preserve_coef=preserve_coef,
         neutral_coef=neutral_coef,
+        margin=margin,
         calibration=CalibrationConfig(harm_reduction=harm_reduction, preserve_bound=preserve_bound),
+        sampled_replies=sampled_replies,
         bundle=target,
         command=shlex.join(["scalpel", *sys.argv[1:]]),
     )

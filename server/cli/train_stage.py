@@ -69,9 +69,13 @@ class TrainCommand:
     steering_learning_rate: float
     preserve_coef: float
     neutral_coef: float
+    margin: float
+    """Nats by which neutral replies should lead harmful ones where they part."""
     calibration: CalibrationConfig
     max_new_tokens: int = 64
     """Of replies that are judged."""
+    sampled_replies: int = 0
+    """Replies to each provoking prompt that are sampled and judged beside the greedy one."""
     reply_batch: int = 64
     """Replies that are written at once."""
     rehearsal: bool = False
@@ -94,6 +98,7 @@ class TrainCommand:
             learning_rate=self.learning_rate,
             preserve_coef=self.preserve_coef,
             neutral_coef=self.neutral_coef,
+            margin=self.margin,
             seed=self.inputs.seed,
         )
         steering = SteeringTrainingConfig(
@@ -105,6 +110,7 @@ class TrainCommand:
             learning_rate=self.steering_learning_rate,
             preserve_coef=self.preserve_coef,
             neutral_coef=self.neutral_coef,
+            margin=self.margin,
             seed=self.inputs.seed,
         )
         return TrainStageConfig(
@@ -114,6 +120,7 @@ class TrainCommand:
             steering=None if self.kinds == "breaker" else steering,
             calibration=self.calibration,
             max_new_tokens=self.max_new_tokens,
+            sampled_replies=self.sampled_replies,
             batch_size=self.reply_batch,
             rehearsal=self.rehearsal,
             command=self.command,

@@ -234,6 +234,8 @@ class TrainSection(Section):
     """lambda_2, against lambda_1 = 1."""
     neutral_coef: Annotated[float, Field(ge=0)] = 1.0
     """Weight of KL on neutral replies within L_preserve."""
+    margin: Annotated[float, Field(ge=0)] = 2.0
+    """Nats by which neutral replies should lead harmful ones at the token where they part."""
     harm_reduction: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Share of the harm that must go when delta is calibrated."""
     preserve_bound: Annotated[float, Field(gt=0)] = 0.1
@@ -244,6 +246,8 @@ class TrainSection(Section):
     """Most pairs to validate on."""
     prompts: Count = 64
     """Most validation prompts to generate replies to."""
+    sampled_replies: Annotated[int, Field(ge=0)] = 1
+    """Replies to each of them that are sampled at temperature 1 and judged beside the greedy one."""
     benign_limit: Annotated[int, Field(ge=4)] = 1200
     """Most benign samples."""
     longest: Annotated[int, Field(ge=2)] | None = None

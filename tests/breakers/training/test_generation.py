@@ -1,4 +1,4 @@
-"""Greedy replies against transformers' own generation, alone and under an intervention."""
+"""Replies against transformers' own generation, alone and under an intervention."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from breakers.bank import Bank, BankEntry, Scope
 from breakers.errors import InterventionError
 from breakers.interventions import Breaker
 from breakers.runtime import TorchRuntime
-from breakers.training.generation import GreedyConfig, greedy_replies, own_samples
+from breakers.training.generation import GreedyConfig, greedy_replies, own_samples, sampled_replies
 
 
 def strong(width: int) -> BankEntry:
@@ -75,3 +75,43 @@ def test_nothing_to_write_is_refused() -> None:
         greedy_replies(model, resolve_sites(model), [()], GreedyConfig(end_token_ids=(2,)))
     with pytest.raises(InterventionError, match="0 end tokens"):
         GreedyConfig(end_token_ids=())
+
+
+def test_sampled_replies_follow_the_distribution_under_the_intervention() -> None:
+    model = tiny_model("llama")
+    sites = resolve_sites(model)
+    entry = strong(sites.d_head)
+    prompt, count = (5, 6, 7, 8, 9), 4000
+    config = GreedyConfig(max_new_tokens=2, batch_size=1000, end_token_ids=(2,))
+    runtime = TorchRuntime(model, Bank(sites, [entry]))
+    with runtime.steering({"b": 1.5}), torch.no_grad():
+        wanted = model(torch.tensor([prompt])).logits[0, -1].softmax(-1)
+    with torch.no_grad():
+        untouched = model(torch.tensor([prompt])).logits[0, -1].softmax(-1)
+    replies = sampled_replies(model, sites, [prompt] * count, config, entry, 1.5, seed=3)
+    # The first token of a reply without any is the one that ends it.
+    first = torch.tensor([reply[0] if reply else 2 for reply in replies])
+    found = torch.bincount(first, minlength=len(wanted)) / count
+
+    def apart(other: torch.Tensor) -> float:
+        """Chi-square a degree of freedom: about 1 where the draws are from `other`."""
+        return float(count * ((found - other) ** 2 / other).sum() / (len(other) - 1))
+
+    assert apart(wanted) < 1.6
+    assert apart(untouched) > 3
+    # Later tokens are drawn too: replies that begin alike go on differently.
+    begun = [reply for reply in replies if reply[:1] == replies[0][:1]]
+    assert len(set(begun)) > 1
+
+
+def test_the_seed_decides_what_is_sampled() -> None:
+    model = tiny_model("llama")
+    sites = resolve_sites(model)
+    prompts = [(5, 6, 7), (10,), (8, 9)]
+    config = GreedyConfig(max_new_tokens=8, batch_size=2, end_token_ids=(2,))
+    first = sampled_replies(model, sites, prompts, config, seed=1)
+    assert sampled_replies(model, sites, prompts, config, seed=1) == first
+    assert sampled_replies(model, sites, prompts, config, seed=2) != first
+    assert greedy_replies(model, sites, prompts, config) != first
+    with pytest.raises(InterventionError, match="a prompt has no tokens"):
+        sampled_replies(model, sites, [()], config, seed=1)

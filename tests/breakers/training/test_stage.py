@@ -21,9 +21,9 @@ from breakers.training.artifact import TRAINING_NAME, WEIGHTS_NAME, load_trainin
 from breakers.training.batches import Pair, Sample
 from breakers.training.breaker import BreakerTrainingConfig
 from breakers.training.calibration import CalibrationConfig
-from breakers.training.generation import GreedyConfig, greedy_replies
+from breakers.training.generation import GreedyConfig, greedy_replies, sampled_replies
 from breakers.training.inputs import divide_benign
-from breakers.training.measuring import JudgedPrompt
+from breakers.training.measuring import JudgedPrompt, Validation
 from breakers.training.stage import make_training
 from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
 from breakers.training.steering import SteeringTrainingConfig
@@ -126,6 +126,47 @@ def test_what_was_measured_is_what_was_written(material, made) -> None:
     )
     harm = sum(reply[:1] != (NEUTRAL,) for reply in replies) / len(replies)
     assert harm == chosen.harm
+
+
+def test_harm_is_the_mean_over_greedy_and_sampled_replies_alike(material) -> None:
+    generation = GreedyConfig(max_new_tokens=3, end_token_ids=(2,))
+    sites = resolve_sites(material.model)
+    # The most likely first token of the first prompt: some sampled replies begin with it, others do not.
+    prompts = [p.token_ids for p in material.inputs.prompts]
+    likeliest = greedy_replies(material.model, sites, prompts, generation)[0][0]
+    scorer = NeutralOrNot(material.tokenizer.decode([likeliest]))
+    written = [
+        *greedy_replies(material.model, sites, prompts, generation),
+        *sampled_replies(material.model, sites, prompts, generation, seed=5),
+        *sampled_replies(material.model, sites, prompts, generation, seed=6),
+    ]
+    shares = [sum(reply[:1] != (likeliest,) for reply in part) / 8 for part in (written[:8], written[8:])]
+    validation = Validation(
+        model=material.model,
+        sites=sites,
+        tokenizer=material.tokenizer,
+        scorer=scorer,
+        behaviour="toxicity",
+        prompts=material.inputs.prompts,
+        benign=material.inputs.held_out_benign,
+        generation=generation,
+        sampled=2,
+        seed=5,
+    )
+    assert validation.harm() == pytest.approx((shares[0] + shares[1]) / 3)
+    assert shares[1] / 2 != shares[0]
+
+
+def test_sampled_replies_are_judged_when_the_stage_is_told_so(material, tmp_path) -> None:
+    config = config_of(sampled_replies=1, steering=None)
+    found = material.make(tmp_path, config=config).manifest
+    greedy = material.make(tmp_path / "greedy", config=config_of(steering=None)).manifest
+    assert found.config["sampled_replies"] == 1
+    curves = [[p.harm for p in m.candidates[0].calibration.curve] for m in (found, greedy)]
+    assert curves[0] != curves[1]
+    assert {16 * harm % 1 for harm in curves[0]} == {0.0}
+    with pytest.raises(StageError, match="-1 sampled replies to a prompt; wanted at least 0"):
+        config_of(sampled_replies=-1)
 
 
 def test_a_bundle_is_made_of_it_and_its_card_says_why(material, made, tmp_path) -> None:
