@@ -1,4 +1,4 @@
-"""Replies to many prompts, greedy or sampled, under interventions or without: left-padded batches with a cache.
+"""Greedy and sampled replies to many prompts, under interventions or without: left-padded batches with a cache.
 
 Rows that have ended leave the batch, so that the last long replies cost little.
 """
@@ -17,14 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from breakers.architectures import ModelSites
 from breakers.bank import Bank, BankEntry
 from breakers.errors import InterventionError
+from breakers.pairs.generation import DecodingConfig, sample_tokens
 from breakers.runtime import TorchRuntime
 from breakers.training.batches import Sample
 from breakers.training.forward import pad_token
 from breakers.training.heads import head_at
 from breakers.training.positions import position_arguments
-
-Pick = Callable[[Float[Tensor, "row vocab"]], Int[Tensor, " row"]]
-"""The next token of each row."""
 
 _LEAVE_SHARE = 1 / 4
 """Share of ended rows from which on they are taken out: doing so copies the cache."""
@@ -77,10 +75,11 @@ def greedy_replies(
         InterventionError: a prompt has no tokens.
         PlanError: the strength is out of range.
     """
-    return _replies(model, sites, prompts, config, _likeliest, entry, strength)
+    return _in_batches(
+        model, sites, prompts, config, entry, strength, lambda some: _Rows(model, some, config).written()
+    )
 
 
-@torch.no_grad()
 def sampled_replies(
     model: PreTrainedModel,
     sites: ModelSites,
@@ -94,38 +93,42 @@ def sampled_replies(
     """As `greedy_replies`, with each token drawn from the model's own distribution (temperature 1).
 
     Args:
-        seed: of the draws. Replies of one call are drawn together, so each depends on the other prompts too.
         model: the base model.
         sites: of that model.
         prompts: token ids, none empty.
         config: see there.
         entry: interventions to write under; none by default.
         strength: of `entry`, at most its `strength_max`.
+        seed: of the draws. Replies of one call are drawn together, so each depends on the other prompts too.
 
     Raises:
         InterventionError: a prompt has no tokens.
         PlanError: the strength is out of range.
     """
+    decoding = DecodingConfig(
+        samples=1,
+        temperature=1.0,
+        min_p=0.0,
+        max_new_tokens=config.max_new_tokens,
+        end_token_ids=config.end_token_ids,
+        pad_token_id=pad_token(model),
+    )
     draws = torch.Generator(device=model.device).manual_seed(seed)
 
-    def drawn(logits: Float[Tensor, "row vocab"]) -> Int[Tensor, " row"]:
-        return torch.multinomial(logits.float().softmax(-1), 1, generator=draws)[:, 0]
+    def drawn(some: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+        return [row[0].token_ids for row in sample_tokens(model, some, decoding, draws)]
 
-    return _replies(model, sites, prompts, config, drawn, entry, strength)
-
-
-def _likeliest(logits: Float[Tensor, "row vocab"]) -> Int[Tensor, " row"]:
-    return logits.argmax(-1)
+    return _in_batches(model, sites, prompts, config, entry, strength, drawn)
 
 
-def _replies(
+def _in_batches(
     model: PreTrainedModel,
     sites: ModelSites,
     prompts: Sequence[Sequence[int]],
     config: GreedyConfig,
-    pick: Pick,
     entry: BankEntry | None,
     strength: float,
+    write: Callable[[Sequence[Sequence[int]]], list[tuple[int, ...]]],
 ) -> list[tuple[int, ...]]:
     if not all(prompts):
         raise InterventionError("a prompt has no tokens; wanted at least one in each")
@@ -136,8 +139,7 @@ def _replies(
         for at in range(0, len(order), config.batch_size):
             picked = order[at : at + config.batch_size]
             runtime.restart()
-            rows = _Rows(model, [prompts[i] for i in picked], config, pick)
-            replies |= dict(zip(picked, rows.written(), strict=True))
+            replies |= dict(zip(picked, write([prompts[i] for i in picked]), strict=True))
     return [replies[at] for at in range(len(prompts))]
 
 
@@ -161,10 +163,8 @@ def own_samples(
 class _Rows:
     """One batch while it is written."""
 
-    def __init__(
-        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GreedyConfig, pick: Pick
-    ) -> None:
-        self._model, self._config, self._pick = model, config, pick
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GreedyConfig) -> None:
+        self._model, self._config = model, config
         device, width, pad = model.device, max(map(len, prompts)), pad_token(model)
         self._ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
         self._mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
@@ -177,7 +177,7 @@ class _Rows:
     def written(self) -> list[tuple[int, ...]]:
         """Write all to the end or the limit."""
         for _ in range(self._config.max_new_tokens):
-            self._take(self._pick(self._logits()))
+            self._take(self._logits().argmax(-1))
             if not len(self._alive):
                 break
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], 1)
