@@ -24,7 +24,7 @@ from breakers.runtime import TorchRuntime
 from breakers.scoring import HarmScorer, ScoredReply
 from breakers.training.batches import Batch, Sample, collate
 from breakers.training.forward import pad_token, plain_logits, steered_logits
-from breakers.training.generation import GreedyConfig, end_tokens, greedy_replies
+from breakers.training.generation import RepliesConfig, end_tokens, greedy_replies
 from breakers.training.losses import row_means
 from breakers.training.selection import count_parameters
 
@@ -68,7 +68,7 @@ class Contender:
 
     def greedy(self, conversations: Sequence[Messages], strength: float) -> list[str]:
         """Greedy replies."""
-        config = GreedyConfig(max_new_tokens=MAX_TOKENS, batch_size=_BATCH, end_token_ids=self._ends)
+        config = RepliesConfig(max_new_tokens=MAX_TOKENS, batch_size=_BATCH, end_token_ids=self._ends)
         prompts = [self.prompt(messages) for messages in conversations]
         with self.scaled(strength):
             ids = greedy_replies(self.model, self._base.sites, prompts, config, self._entry, strength)

@@ -29,7 +29,7 @@ _LEAVE_SHARE = 1 / 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GreedyConfig:
+class RepliesConfig:
     """How replies are written, greedy or sampled."""
 
     max_new_tokens: int = 64
@@ -57,7 +57,7 @@ def greedy_replies(
     model: PreTrainedModel,
     sites: ModelSites,
     prompts: Sequence[Sequence[int]],
-    config: GreedyConfig,
+    config: RepliesConfig,
     entry: BankEntry | None = None,
     strength: float = 1.0,
 ) -> list[tuple[int, ...]]:
@@ -84,7 +84,7 @@ def sampled_replies(
     model: PreTrainedModel,
     sites: ModelSites,
     prompts: Sequence[Sequence[int]],
-    config: GreedyConfig,
+    config: RepliesConfig,
     entry: BankEntry | None = None,
     strength: float = 1.0,
     *,
@@ -125,7 +125,7 @@ def _in_batches(
     model: PreTrainedModel,
     sites: ModelSites,
     prompts: Sequence[Sequence[int]],
-    config: GreedyConfig,
+    config: RepliesConfig,
     entry: BankEntry | None,
     strength: float,
     write: Callable[[Sequence[Sequence[int]]], list[tuple[int, ...]]],
@@ -144,7 +144,7 @@ def _in_batches(
 
 
 def own_samples(
-    model: PreTrainedModel, sites: ModelSites, prompts: Sequence[Sequence[int]], config: GreedyConfig, end: int
+    model: PreTrainedModel, sites: ModelSites, prompts: Sequence[Sequence[int]], config: RepliesConfig, end: int
 ) -> tuple[Sample, ...]:
     """The unmodified model's own greedy replies, as benign samples for a model that has no such data.
 
@@ -163,7 +163,7 @@ def own_samples(
 class _Rows:
     """One batch while it is written."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GreedyConfig) -> None:
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: RepliesConfig) -> None:
         self._model, self._config = model, config
         device, width, pad = model.device, max(map(len, prompts)), pad_token(model)
         self._ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)

@@ -14,7 +14,7 @@ from breakers.errors import InterventionError
 from breakers.scoring import HarmScorer, ScoredReply
 from breakers.training.batches import Sample
 from breakers.training.forward import Forwards
-from breakers.training.generation import GreedyConfig, greedy_replies, sampled_replies
+from breakers.training.generation import RepliesConfig, greedy_replies, sampled_replies
 from breakers.training.losses import preserve_loss
 
 _BATCH = 32
@@ -45,7 +45,7 @@ class Validation:
     """Provoking ones."""
     benign: Sequence[Sample]
     """Samples whose replies must stay as likely as they are."""
-    generation: GreedyConfig
+    generation: RepliesConfig
     sampled: int = 0
     """Replies to each provoking prompt that are sampled at temperature 1 and judged beside the greedy one."""
     seed: int = 0

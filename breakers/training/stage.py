@@ -35,7 +35,7 @@ from breakers.training.artifact import (
 from breakers.training.breaker import train_breakers
 from breakers.training.calibration import Calibration, ScalePoint, choose_scale, folded
 from breakers.training.data import HeldOut, json_digest
-from breakers.training.generation import GreedyConfig, end_tokens
+from breakers.training.generation import RepliesConfig, end_tokens
 from breakers.training.loop import Judge
 from breakers.training.measuring import Validation, share_changed
 from breakers.training.selection import Candidate, choose_candidate, count_parameters
@@ -114,7 +114,7 @@ class _Stage:
             behaviour=config.behaviour,
             prompts=inputs.prompts,
             benign=inputs.held_out_benign,
-            generation=GreedyConfig(
+            generation=RepliesConfig(
                 max_new_tokens=config.max_new_tokens,
                 batch_size=config.batch_size,
                 end_token_ids=end_tokens(model, tokenizer),

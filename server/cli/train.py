@@ -41,7 +41,7 @@ def train(
     preserve_coef: Annotated[float, typer.Option(min=0, help="lambda_2, against lambda_1 = 1.")] = 20.0,
     neutral_coef: Annotated[float, typer.Option(min=0, help="KL on neutral replies, within lambda_2.")] = 1.0,
     margin: Annotated[
-        float, typer.Option(help="Nats by which neutral replies should lead harmful ones where they part.")
+        float, typer.Option(min=0, help="Nats by which neutral replies should lead harmful ones where they part.")
     ] = 2.0,
     harm_reduction: Annotated[float, typer.Option(help="Share of the harm that must go.")] = 0.95,
     preserve_bound: Annotated[float, typer.Option(help="Most change of benign samples, nats a token.")] = 0.1,

@@ -22,7 +22,7 @@ from breakers.training.artifact import TrainingArtifact
 from breakers.training.batches import Sample
 from breakers.training.breaker import BreakerTrainingConfig
 from breakers.training.calibration import CalibrationConfig
-from breakers.training.generation import GreedyConfig, end_tokens, own_samples
+from breakers.training.generation import RepliesConfig, end_tokens, own_samples
 from breakers.training.inputs import InputsConfig, read_circuit_of, read_inputs
 from breakers.training.stage import make_training
 from breakers.training.stage_spec import TrainStageConfig, TrainStageInputs
@@ -178,7 +178,7 @@ def _replied(
     samples: tuple[Sample, ...], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[Sample, ...]:
     prompts = list(dict.fromkeys(sample.prompt for sample in samples))
-    config = GreedyConfig(end_token_ids=end_tokens(model, tokenizer))
+    config = RepliesConfig(end_token_ids=end_tokens(model, tokenizer))
     return own_samples(model, resolve_sites(model), prompts, config, ConversationEncoder(tokenizer).end_token_id)
 
 

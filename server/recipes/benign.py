@@ -16,7 +16,7 @@ from breakers.pairs.record import Message, Messages, as_dicts, user_turn
 from breakers.pairs.sources import HubReference
 from breakers.pairs.tokens import ConversationEncoder
 from breakers.refinement.benign import Skill, read_skills
-from breakers.training.generation import GreedyConfig, end_tokens, greedy_replies
+from breakers.training.generation import RepliesConfig, end_tokens, greedy_replies
 from server.base_model import BaseOptions, load_prepared
 
 BENIGN = "benign.jsonl"
@@ -70,7 +70,7 @@ def _own(config: BenignStage, report: Callable[[int, int], None]) -> list[Skill]
     loaded = load_prepared(config.model, config.base)
     encoder = ConversationEncoder(loaded.tokenizer)
     asked = _asked(config, encoder)
-    greedy = GreedyConfig(
+    greedy = RepliesConfig(
         max_new_tokens=config.max_new_tokens,
         batch_size=config.batch,
         end_token_ids=end_tokens(loaded.model, loaded.tokenizer),

@@ -34,7 +34,7 @@ from breakers.sites import Component, Site
 from breakers.training.batches import Pair, Sample, collate
 from breakers.training.config import TrainingConfig
 from breakers.training.forward import plain_logits
-from breakers.training.generation import GreedyConfig
+from breakers.training.generation import RepliesConfig
 from breakers.training.measuring import JudgedPrompt, Validation
 from breakers.training.stage_spec import TrainStageInputs
 from classifiers.scorers import build_scorer
@@ -184,7 +184,7 @@ def test_the_change_of_benign_replies_is_that_of_training(base, examples) -> Non
             behaviour="toxicity",
             prompts=[JudgedPrompt(messages=example.messages, token_ids=sample.prompt)],
             benign=[sample],
-            generation=GreedyConfig(end_token_ids=(end,)),
+            generation=RepliesConfig(end_token_ids=(end,)),
         )
         assert found == pytest.approx(validation.changes(entry, [0.5])[0], abs=1e-5)
 

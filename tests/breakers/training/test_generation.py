@@ -10,7 +10,7 @@ from breakers.bank import Bank, BankEntry, Scope
 from breakers.errors import InterventionError
 from breakers.interventions import Breaker
 from breakers.runtime import TorchRuntime
-from breakers.training.generation import GreedyConfig, greedy_replies, own_samples, sampled_replies
+from breakers.training.generation import RepliesConfig, greedy_replies, own_samples, sampled_replies
 
 
 def strong(width: int) -> BankEntry:
@@ -46,7 +46,7 @@ def test_replies_are_those_of_transformers_one_at_a_time(model_type) -> None:
     # Ends that rows meet at different times.
     first = [oracle(prompt, 0.0, [2]) for prompt in prompts]
     ends = [2, first[0][3], first[2][1]]
-    config = GreedyConfig(max_new_tokens=7, batch_size=3, end_token_ids=tuple(ends))
+    config = RepliesConfig(max_new_tokens=7, batch_size=3, end_token_ids=tuple(ends))
     off = [oracle(prompt, 0.0, ends) for prompt in prompts]
     on = [oracle(prompt, 1.5, ends) for prompt in prompts]
     assert greedy_replies(model, sites, prompts, config) == off
@@ -59,11 +59,11 @@ def test_own_replies_become_samples_with_an_end_where_the_model_ends_them() -> N
     model = tiny_model("llama")
     sites = resolve_sites(model)
     prompts = [(5, 6, 7), (10,)]
-    config = GreedyConfig(max_new_tokens=4, end_token_ids=(2,))
+    config = RepliesConfig(max_new_tokens=4, end_token_ids=(2,))
     long = greedy_replies(model, sites, prompts, config)
     assert [sample.reply for sample in own_samples(model, sites, prompts, config, 9)] == long
     ends = (long[0][1], long[1][0])
-    found = own_samples(model, sites, prompts, GreedyConfig(max_new_tokens=4, end_token_ids=ends), 9)
+    found = own_samples(model, sites, prompts, RepliesConfig(max_new_tokens=4, end_token_ids=ends), 9)
     assert [sample.prompt for sample in found] == prompts
     before_end = [[token for at, token in enumerate(ids) if not set(ids[: at + 1]) & set(ends)] for ids in long]
     assert [sample.reply for sample in found] == [(*ids, 9) for ids in before_end]
@@ -72,9 +72,9 @@ def test_own_replies_become_samples_with_an_end_where_the_model_ends_them() -> N
 def test_nothing_to_write_is_refused() -> None:
     model = tiny_model("llama")
     with pytest.raises(InterventionError, match="a prompt has no tokens"):
-        greedy_replies(model, resolve_sites(model), [()], GreedyConfig(end_token_ids=(2,)))
+        greedy_replies(model, resolve_sites(model), [()], RepliesConfig(end_token_ids=(2,)))
     with pytest.raises(InterventionError, match="0 end tokens"):
-        GreedyConfig(end_token_ids=())
+        RepliesConfig(end_token_ids=())
 
 
 def test_sampled_replies_follow_the_distribution_under_the_intervention() -> None:
@@ -82,7 +82,7 @@ def test_sampled_replies_follow_the_distribution_under_the_intervention() -> Non
     sites = resolve_sites(model)
     entry = strong(sites.d_head)
     prompt, count = (5, 6, 7, 8, 9), 4000
-    config = GreedyConfig(max_new_tokens=2, batch_size=1000, end_token_ids=(2,))
+    config = RepliesConfig(max_new_tokens=2, batch_size=1000, end_token_ids=(2,))
     runtime = TorchRuntime(model, Bank(sites, [entry]))
     with runtime.steering({"b": 1.5}), torch.no_grad():
         wanted = model(torch.tensor([prompt])).logits[0, -1].softmax(-1)
@@ -108,7 +108,7 @@ def test_the_seed_decides_what_is_sampled() -> None:
     model = tiny_model("llama")
     sites = resolve_sites(model)
     prompts = [(5, 6, 7), (10,), (8, 9)]
-    config = GreedyConfig(max_new_tokens=8, batch_size=2, end_token_ids=(2,))
+    config = RepliesConfig(max_new_tokens=8, batch_size=2, end_token_ids=(2,))
     first = sampled_replies(model, sites, prompts, config, seed=1)
     assert sampled_replies(model, sites, prompts, config, seed=1) == first
     assert sampled_replies(model, sites, prompts, config, seed=2) != first

@@ -21,7 +21,7 @@ from breakers.training.artifact import TRAINING_NAME, WEIGHTS_NAME, load_trainin
 from breakers.training.batches import Pair, Sample
 from breakers.training.breaker import BreakerTrainingConfig
 from breakers.training.calibration import CalibrationConfig
-from breakers.training.generation import GreedyConfig, greedy_replies, sampled_replies
+from breakers.training.generation import RepliesConfig, greedy_replies, sampled_replies
 from breakers.training.inputs import divide_benign
 from breakers.training.measuring import JudgedPrompt, Validation
 from breakers.training.stage import make_training
@@ -55,7 +55,7 @@ class Material:
         self.scorer = NeutralOrNot(self.tokenizer.decode([NEUTRAL]))
         prompts = made_up(5, 32)
         sites = resolve_sites(self.model)
-        replies = greedy_replies(self.model, sites, prompts, GreedyConfig(max_new_tokens=3, end_token_ids=(2,)))
+        replies = greedy_replies(self.model, sites, prompts, RepliesConfig(max_new_tokens=3, end_token_ids=(2,)))
         pairs = [
             Pair(harmful=Sample(prompt=prompt, reply=(*reply, 2)), neutral=Sample(prompt=prompt, reply=(NEUTRAL, 2)))
             for prompt, reply in zip(prompts, replies, strict=True)
@@ -121,7 +121,7 @@ def test_what_was_measured_is_what_was_written(material, made) -> None:
         material.model,
         resolve_sites(material.model),
         validation_prompts,
-        GreedyConfig(max_new_tokens=3, end_token_ids=(2,)),
+        RepliesConfig(max_new_tokens=3, end_token_ids=(2,)),
         draft.entry,
     )
     harm = sum(reply[:1] != (NEUTRAL,) for reply in replies) / len(replies)
@@ -129,7 +129,7 @@ def test_what_was_measured_is_what_was_written(material, made) -> None:
 
 
 def test_harm_is_the_mean_over_greedy_and_sampled_replies_alike(material) -> None:
-    generation = GreedyConfig(max_new_tokens=3, end_token_ids=(2,))
+    generation = RepliesConfig(max_new_tokens=3, end_token_ids=(2,))
     sites = resolve_sites(material.model)
     # The most likely first token of the first prompt: some sampled replies begin with it, others do not.
     prompts = [p.token_ids for p in material.inputs.prompts]
