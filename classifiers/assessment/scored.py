@@ -1,7 +1,8 @@
 """Rows with a member's scores, and what counts as a positive and as a negative of a category.
 
-A category is known of a row where the row names it; a harmless request shows none, named or not. `overall` is the
-highest score of all categories, as `scalpel classifier score` prints it, against whether complying is harmful.
+A category is known of a row where the row names it. `overall` is the highest score of all categories, as `scalpel
+classifier score` prints it, against whether complying is harmful; a harmless request that careless replies make
+harmful (an occupation question and bias) is neither, as its highest score may be high for good reason.
 """
 
 from __future__ import annotations
@@ -74,12 +75,13 @@ def truth(rows: Sequence[RequestRow], category: str) -> Truth:
     """
     if category in (OVERALL, HARM):
         return Truth(
-            known=np.ones(len(rows), dtype=np.bool_), labels=np.array([row.harmful for row in rows], dtype=np.bool_)
+            known=np.array([row.harmful or not any(row.labels.values()) for row in rows], dtype=np.bool_),
+            labels=np.array([row.harmful for row in rows], dtype=np.bool_),
         )
     if category not in REQUEST_CATEGORIES:
         raise FitError(f"category {category!r} is not known; known: {HARM}, {', '.join(REQUEST_CATEGORIES)}")
     return Truth(
-        known=np.array([category in row.labels or not row.harmful for row in rows], dtype=np.bool_),
+        known=np.array([category in row.labels for row in rows], dtype=np.bool_),
         labels=np.array([bool(row.labels.get(category, False)) for row in rows], dtype=np.bool_),
     )
 

@@ -34,19 +34,23 @@ def scored(rows: list[RequestRow], **scores: list[float]) -> ScoredRows:
     return ScoredRows(rows=rows, scores={name: np.array(found) for name, found in scores.items()})
 
 
-def test_a_harmless_request_shows_no_category_and_a_harmful_one_only_what_it_names() -> None:
-    rows = [row(False), row(True), row(True, hate=False), row(True, hate=True)]
+def test_a_category_is_known_where_it_is_named() -> None:
+    rows = [row(False, hate=False), row(True), row(True, hate=False), row(True, hate=True)]
     found = truth(rows, "hate")
     assert found.known.tolist() == [True, False, True, True]
     assert found.labels.tolist() == [False, False, False, True]
     assert truth(rows, OVERALL).labels.tolist() == truth(rows, HARM).labels.tolist() == [False, True, True, True]
+    drawn = [*rows, row(False, bias=True)]
+    assert truth(drawn, OVERALL).known.tolist() == [True, True, True, True, False]
+    assert truth(drawn, "bias").known.tolist() == [False, False, False, False, True]
     with pytest.raises(FitError, match="'envy' is not known"):
         truth(rows, "envy")
 
 
 def test_figures_by_hand() -> None:
     rows = [row(True, group=str(i), violence=i < 2) for i in range(4)]
-    rows += [row(False, hard=True, group="h1"), row(False, hard=True, group="h2"), row(False, group="easy")]
+    rows += [row(False, hard=True, group="h1", violence=False), row(False, hard=True, group="h2", violence=False)]
+    rows += [row(False, group="easy", violence=False)]
     found = scored(
         rows,
         harm=[0.9, 0.7, 0.35, 0.1, 0.65, 0.2, 0.85],
