@@ -97,5 +97,5 @@ def benign(rows: Sequence[RequestRow]) -> Bool[np.ndarray, " row"]:
 
 
 def source_prompts(rows: Sequence[RequestRow]) -> np.ndarray:
-    """Number of each row's source prompt, across sets."""
-    return numbered([f"{row.source}\t{row.group}" for row in rows])
+    """Number of each row's source prompt: equal names are one, as sets quote each other's prompts."""
+    return numbered([row.group for row in rows])

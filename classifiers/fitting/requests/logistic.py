@@ -28,7 +28,7 @@ class LogisticWeights:
 
     def logits(self, matrix: Any) -> Float64[np.ndarray, "row category"]:
         """Log-odds of the rows of a matrix, sparse or dense."""
-        return np.asarray(matrix @ self.weights, dtype=np.float64) + self.intercept
+        return np.asarray(matrix @ self.weights.astype(matrix.dtype), dtype=np.float64) + self.intercept
 
 
 def fit_logistic(
@@ -68,11 +68,12 @@ def fit_logistic(
 
     def objective(flat: Float64[np.ndarray, " parameter"]) -> tuple[float, Float64[np.ndarray, " parameter"]]:
         weights, intercept = _unpacked(flat, features, categories)
-        logits = np.asarray(matrix @ weights, dtype=np.float64) + intercept
+        # In the matrix's own precision: a product of two would convert the whole matrix each time.
+        logits = np.asarray(matrix @ weights.astype(matrix.dtype), dtype=np.float64) + intercept
         losses = importance * (np.logaddexp(0.0, logits) - targets * logits)
         errors = regularisation * importance * (0.5 * (1.0 + np.tanh(0.5 * logits)) - targets)
         gradient = np.empty((features + 1, categories))
-        gradient[:-1] = transposed @ errors
+        gradient[:-1] = transposed @ errors.astype(matrix.dtype)
         gradient[:-1] += weights
         gradient[-1] = errors.sum(axis=0) + _INTERCEPT_PENALTY * intercept
         penalty = 0.5 * (weights**2).sum() + 0.5 * _INTERCEPT_PENALTY * (intercept**2).sum()
