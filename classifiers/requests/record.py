@@ -38,7 +38,7 @@ class RequestRow:
     """The source prompt; rows of one group never part between splits. Unique within the source."""
     licence: str
     trains: bool
-    """Whether the licence lets it train a model that ships; other rows measure only."""
+    """Whether it may train a model that ships; other rows measure only: their licence, or their purpose, says so."""
     hard: bool = False
     """A benign request in dangerous words, which a classifier of words takes for a harmful one."""
     before: Conversation = ()
