@@ -1,6 +1,7 @@
 """JailbreakBench's artifacts: prompts that attacks made of its goals, for four models.
 
-The manual attack (`JBC`) is left out: it is one published prompt around the goals, which other sets hold.
+The manual attack (`JBC`) and the random search are left out: each puts one published prompt around the goals, which
+other sets hold, and would join all of them to one group.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from classifiers.requests.readers.jailbreakbench import categories_of
 from classifiers.requests.readers.nested import read_json
 from classifiers.requests.record import RequestRow
 
-_METHODS = ("DSN", "GCG", "PAIR", "prompt_with_random_search")
+_METHODS = ("DSN", "GCG", "PAIR")
 _FIELDS = ("goal", "category", "prompt")
 
 
