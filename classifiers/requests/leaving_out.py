@@ -65,6 +65,6 @@ def _benign(family: str, own: int) -> tuple[str, ...]:
         return (family,)
     if family not in COMPANIONS:
         raise FitError(
-            f"family {family!r} has {own} harmless rows; wanted {FEWEST}, or a companion: {sorted(COMPANIONS)} have one"
+            f"family {family!r} has {own} harmless rows; wanted {FEWEST}, or one of COMPANIONS: {sorted(COMPANIONS)}"
         )
     return COMPANIONS[family]

@@ -121,18 +121,26 @@ def _sampled(
 ) -> list[RequestRow]:
     """Distinct rows of one set, at most its limit, by a seeded hash of their text.
 
-    Hard ones come before others, up to half of the limit. Big sets are sampled before near duplicates are looked
-    for, which takes longer than reading them.
+    Half of the limit goes to harmful rows and half of the rest to hard ones, where there are as many. Big sets are
+    sampled before near duplicates are looked for, which takes longer than reading them.
     """
     unique, repeats = without_repeats(rows)
-    limit = config.limits[name]
     ranked = sorted(unique, key=lambda row: _rank(row.text, config.seed))
-    hard, others = [row for row in ranked if row.hard], [row for row in ranked if not row.hard]
-    kept = hard[: max(limit - limit // 2, limit - len(others))]
-    kept += others[: limit - len(kept)]
+    hard = [row for row in ranked if row.hard]
+    plain = [row for row in ranked if not row.hard and not row.harmful]
+    harmful = [row for row in ranked if row.harmful]
+    limit = config.limits[name]
+    for_harmful = _share(len(harmful), len(hard) + len(plain), limit)
+    for_hard = _share(len(hard), len(plain), limit - for_harmful)
+    kept = harmful[:for_harmful] + hard[:for_hard] + plain[: limit - for_harmful - for_hard]
     dropped.update(repeats)
     dropped["over the limit"] += len(unique) - len(kept)
     return kept
+
+
+def _share(first: int, second: int, limit: int) -> int:
+    """How many of the first rows fit into half of a limit, or into what the second leave of it."""
+    return min(first, max(limit - limit // 2, limit - second))
 
 
 def _rank(text: str, seed: int) -> bytes:

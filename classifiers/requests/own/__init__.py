@@ -1,6 +1,6 @@
 """Requests that this project wrote by hand: hard benign ones, and harmful ones in the same styles.
 
-Each is written out; none is filled from a template. Harmful ones name an intent and give no detail that would help it.
+Each is written out; none is filled from a template. Harmful ones name an intent, and no detail that would help it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from classifiers.requests.readers.base import RequestSet
 from classifiers.requests.record import RequestRow
 
 
-def harmless_rows(root: Path, known: RequestSet, *unknown: str) -> Iterator[RequestRow]:
-    """Every prompt of the source of the same name; nothing applies, except what is unknown."""
+def harmless_rows(root: Path, known: RequestSet, *unknown: str, drawn: tuple[str, ...] = ()) -> Iterator[RequestRow]:
+    """Every prompt of the source of the same name; of the known categories only those in `drawn` are shown."""
     for prompt in build_source(known.name).read(root):
-        yield known.harmless(prompt.text, unknown=unknown)
+        yield known.harmless(prompt.text, *drawn, unknown=unknown)
