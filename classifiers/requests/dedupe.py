@@ -21,6 +21,8 @@ NEAR = 0.8
 """Jaccard similarity of words and word pairs from which on two equally harmful texts count as one."""
 SIMILAR = 0.6
 """The same from which on the groups of two texts are joined."""
+_CANDIDATES = 0.4
+"""What the index is asked for: far enough below, so that it misses next to nothing; what it reports is verified."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ def _same_text(row: RequestRow) -> str:
 def _without_near_duplicates(
     rows: Sequence[RequestRow], templates: Collection[str], groups: Groups
 ) -> list[RequestRow]:
-    index = SketchIndex(SIMILAR)
+    index = SketchIndex(_CANDIDATES)
     compared: dict[int, set[str]] = {}
     kept = []
     for number, row in enumerate(rows):
