@@ -55,11 +55,11 @@ class EmbeddingCard(StrictCard):
     """Whether disguised text is read as what it says (`classifiers.text`)."""
     calibration: dict[str, CalibrationCard]
     """Of each category."""
-    calibrated_on: dict[str, str] = {}
+    calibrated_on: dict[str, str] = Field(default_factory=dict)
     """How each category was calibrated, in words."""
     sources: tuple[SourceCard, ...]
     seed: int
-    training: dict[str, float | int | str] = {}
+    training: dict[str, float | int | str] = Field(default_factory=dict)
     """Settings of the fit, by name."""
     figures: dict[str, float]
     """Flat, name -> number, measured on held-out prompts."""

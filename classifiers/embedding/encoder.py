@@ -73,8 +73,8 @@ class SentenceEncoder:
         positions = int(model.config.max_position_embeddings)
         if not windows.overlap + _ENDS < windows.tokens <= positions:
             raise ArtifactError(
-                f"windows of {windows.tokens} tokens that share {windows.overlap}; wanted at most {positions} tokens, "
-                f"{_ENDS} more than they share at least"
+                f"windows of {windows.tokens} tokens that share {windows.overlap}; wanted at most {positions} "
+                f"tokens, {_ENDS} more than they share at least"
             )
         self.name = name
         """As requests for embeddings name it."""
