@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,7 @@ class BandCard(StrictCard):
     high: float = Field(ge=0, le=1)
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _in_order(self) -> BandCard:
         if self.low > self.high:
             raise ValueError(f"the band begins at {self.low} and ends at {self.high}")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -68,7 +68,7 @@ class EmbeddingCard(StrictCard):
     """Of the head."""
 
     @model_validator(mode="after")
-    def _each_category_is_calibrated(self) -> Self:
+    def _each_category_is_calibrated(self) -> EmbeddingCard:
         if set(self.calibration) != set(self.categories):
             raise ValueError(f"calibrations are of {sorted(self.calibration)}; wanted {sorted(self.categories)}")
         return self

@@ -103,7 +103,7 @@ def read_tokenizer(files: Mapping[str, bytes]) -> Tokenizer:
     """The tokenizer, which neither truncates nor pads.
 
     Raises:
-        ArtifactError: it cannot be read, or lacks what begins and ends a text.
+        ArtifactError: it cannot be read.
     """
     try:
         tokenizer = Tokenizer.from_str(files[TOKENIZER_FILE].decode())
@@ -111,9 +111,6 @@ def read_tokenizer(files: Mapping[str, bytes]) -> Tokenizer:
         raise ArtifactError(f"{TOKENIZER_FILE} cannot be read: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    missing = [token for token in ("[CLS]", "[SEP]", "[PAD]") if tokenizer.token_to_id(token) is None]
-    if missing:
-        raise ArtifactError(f"{TOKENIZER_FILE} has no {', '.join(missing)}")
     return tokenizer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -40,7 +40,7 @@ class EnsembleCard(StrictCard):
     command: str = ""
 
     @model_validator(mode="after")
-    def _every_category_counts(self) -> Self:
+    def _every_category_counts(self) -> EnsembleCard:
         if set(self.calibration) != set(self.categories):
             raise ValueError(f"calibrations are of {sorted(self.calibration)}; wanted {sorted(self.categories)}")
         weighed = {category for part in self.parts for category, weight in part.weights.items() if weight > 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -95,7 +95,7 @@ class ChatConfig(_Config):
     """The score of a verdict without log-probabilities, and what is missing to 1 of the other one."""
 
     @model_validator(mode="after")
-    def _prompt_holds_the_text(self) -> Self:
+    def _prompt_holds_the_text(self) -> ChatConfig:
         if self.prompt.count(TEXT) != 1:
             raise ValueError(f"the prompt does not hold {TEXT} once")
         return self

@@ -1,4 +1,4 @@
-"""Member `sequence`: any Hugging Face sequence classifier or guard model, with its labels mapped to our categories."""
+"""Member `sequence`: any Hugging Face sequence classifier or guard model, its labels mapped to ours."""
 
 from classifiers.sequence.config import AnswersConfig, LabelsConfig
 from classifiers.sequence.model import SequenceClassifier

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -25,7 +25,7 @@ class SequenceWindows(StrictCard):
     """Windows of one text; longer texts are refused."""
 
     @model_validator(mode="after")
-    def _advances(self) -> Self:
+    def _advances(self) -> SequenceWindows:
         if self.overlap + 8 > self.tokens:
             raise ValueError(f"windows of {self.tokens} tokens cannot share {self.overlap}")
         return self
@@ -80,7 +80,7 @@ class AnswersConfig(_Config):
     no: str = "No"
 
     @model_validator(mode="after")
-    def _prompts_hold_the_text(self) -> Self:
+    def _prompts_hold_the_text(self) -> AnswersConfig:
         bad = [category for category, prompt in self.prompts.items() if prompt.count(TEXT) != 1]
         if bad:
             raise ValueError(f"the prompt of {', '.join(bad)} does not hold {TEXT} once")

@@ -74,7 +74,7 @@ def _downloaded(config: LabelsConfig | AnswersConfig) -> Path:
 
     if config.revision is None:
         raise MemberConfigError(
-            f"model {config.model!r} is no directory beside the configuration; of a model of the Hub, name the revision"
+            f"model {config.model!r} is no directory beside the configuration; of one of the Hub, name the revision"
         )
     try:
         return Path(snapshot_download(config.model, revision=config.revision, allow_patterns=list(_FILES)))
