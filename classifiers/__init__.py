@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from classifiers.base import Conversation, HarmClassifier
-from classifiers.errors import UnknownMemberError
+from classifiers.errors import MemberConfigError, UnknownMemberError
 
-CLASSIFIER_MEMBERS = ("lexical",)
+CLASSIFIER_MEMBERS = ("lexical", "embedding", "ensemble", "cascade", "sequence", "remote")
 
 __all__ = ["CLASSIFIER_MEMBERS", "Conversation", "HarmClassifier", "build_classifier"]
 
@@ -17,14 +17,49 @@ def build_classifier(name: str = "lexical", *, path: Path | None = None) -> Harm
 
     Args:
         name: one of `CLASSIFIER_MEMBERS`.
-        path: directory of a fitted member; None for the one that ships with the package.
+        path: directory of a fitted member, or of a configuration for `sequence` and `remote`; None for the one that
+            ships with the package, where one does.
 
     Raises:
         UnknownMemberError: no member has this name.
         ArtifactError: the fitted files cannot be read or do not verify.
+        MemberConfigError: the configuration cannot be read, or asks for what is not there.
     """
     if name == "lexical":
-        from classifiers.lexical import LexicalClassifier, shipped_path
+        from classifiers.lexical import LexicalClassifier
+        from classifiers.lexical import shipped_path as shipped_lexical
 
-        return LexicalClassifier.load(path or shipped_path())
-    raise UnknownMemberError(f"classifier {name!r} is not known; known: {', '.join(CLASSIFIER_MEMBERS)}")
+        return LexicalClassifier.load(path or shipped_lexical())
+    if name == "embedding":
+        from classifiers.embedding import EmbeddingClassifier
+        from classifiers.embedding import shipped_path as shipped_embedding
+
+        return EmbeddingClassifier.load(path or shipped_embedding())
+    if name == "sequence":
+        from classifiers.sequence import SequenceClassifier
+
+        return SequenceClassifier.load(path)
+    if name == "remote":
+        from classifiers.remote import RemoteClassifier
+
+        return RemoteClassifier.load(path)
+    return _build_whole(name, path)
+
+
+def _build_whole(name: str, path: Path | None) -> HarmClassifier:
+    """A member that is made of others."""
+    if name not in CLASSIFIER_MEMBERS:
+        raise UnknownMemberError(f"classifier {name!r} is not known; known: {', '.join(CLASSIFIER_MEMBERS)}")
+    if path is None:
+        raise MemberConfigError(f"member {name!r} needs a card; name its directory as the path")
+    if name == "ensemble":
+        from classifiers.ensemble import EnsembleClassifier
+
+        return EnsembleClassifier.load(path, _build_part)
+    from classifiers.cascade import CascadeClassifier
+
+    return CascadeClassifier.load(path, _build_part)
+
+
+def _build_part(name: str, path: Path | None) -> HarmClassifier:
+    return build_classifier(name, path=path)

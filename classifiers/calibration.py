@@ -6,7 +6,7 @@ Log-odds and not probabilities, because the turns of a conversation and the memb
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64
@@ -37,7 +37,7 @@ class IsotonicCard(StrictCard):
     """One for each, not decreasing; 0 and 1 are left out, because no data shows them."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _in_order(self) -> IsotonicCard:
         if len(self.log_odds) != len(self.probabilities):
             raise ValueError(f"{len(self.log_odds)} breakpoints have {len(self.probabilities)} probabilities")
         if any(a >= b for a, b in pairwise(self.log_odds)) or not np.isfinite(self.log_odds).all():

@@ -67,13 +67,16 @@ def _judged(
     """The log-odds of each text."""
     if not texts:
         return {}
-    if not with_readings:
-        return dict(zip(texts, judge(texts), strict=True))
-    ways = {text: readings(text) for text in texts}
+    ways = {text: readings(_whole(text)) if with_readings else [_whole(text)] for text in texts}
     read = list(dict.fromkeys(way for found in ways.values() for way in found))
     odds = dict(zip(read, judge(read), strict=True))
     # np.max and not max: a nan among the readings stays one.
     return {text: np.max([odds[way] for way in found], axis=0) for text, found in ways.items()}
+
+
+def _whole(text: str) -> str:
+    """`text` with a question mark for each half of a surrogate pair, which no encoder can read."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _combined(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -55,11 +55,11 @@ class EmbeddingCard(StrictCard):
     """Whether disguised text is read as what it says (`classifiers.text`)."""
     calibration: dict[str, CalibrationCard]
     """Of each category."""
-    calibrated_on: dict[str, str] = {}
+    calibrated_on: dict[str, str] = Field(default_factory=dict)
     """How each category was calibrated, in words."""
     sources: tuple[SourceCard, ...]
     seed: int
-    training: dict[str, float | int | str] = {}
+    training: dict[str, float | int | str] = Field(default_factory=dict)
     """Settings of the fit, by name."""
     figures: dict[str, float]
     """Flat, name -> number, measured on held-out prompts."""
@@ -68,7 +68,7 @@ class EmbeddingCard(StrictCard):
     """Of the head."""
 
     @model_validator(mode="after")
-    def _each_category_is_calibrated(self) -> Self:
+    def _each_category_is_calibrated(self) -> EmbeddingCard:
         if set(self.calibration) != set(self.categories):
             raise ValueError(f"calibrations are of {sorted(self.calibration)}; wanted {sorted(self.categories)}")
         return self

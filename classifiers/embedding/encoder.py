@@ -73,15 +73,15 @@ class SentenceEncoder:
         positions = int(model.config.max_position_embeddings)
         if not windows.overlap + _ENDS < windows.tokens <= positions:
             raise ArtifactError(
-                f"windows of {windows.tokens} tokens that share {windows.overlap}; wanted at most {positions} tokens, "
-                f"{_ENDS} more than they share at least"
+                f"windows of {windows.tokens} tokens that share {windows.overlap}; wanted at most {positions} "
+                f"tokens, {_ENDS} more than they share at least"
             )
         self.name = name
         """As requests for embeddings name it."""
         self.sha256 = sha256
         self.d_model = int(model.config.hidden_size)
         self._model, self._tokenizer, self._windows = model, tokenizer, windows
-        self._first, self._last, self._padding = (tokenizer.token_to_id(t) for t in ("[CLS]", "[SEP]", "[PAD]"))
+        self._first, self._last, self._padding = (_token_id(tokenizer, t) for t in ("[CLS]", "[SEP]", "[PAD]"))
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], *, name: str, windows: TokenWindows) -> SentenceEncoder:
@@ -112,7 +112,9 @@ class SentenceEncoder:
         found = self.encode_windows(texts)
         sums = np.zeros((len(texts), self.d_model), dtype=np.float32)
         np.add.at(sums, found.text, found.vectors * found.tokens[:, None].astype(np.float32))
-        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.float32(1e-12))
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        means: Float32[np.ndarray, "text d_model"] = sums / np.maximum(norms, np.float32(1e-12))
+        return means
 
     def encode_windows(self, texts: Sequence[str]) -> WindowVectors:
         """A vector for each window of each text; each text has one window at least.
@@ -155,6 +157,13 @@ class SentenceEncoder:
             mask[row, : len(window)] = 1
         hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
         return _pooled(hidden, mask)
+
+
+def _token_id(tokenizer: Tokenizer, token: str) -> int:
+    found: int | None = tokenizer.token_to_id(token)
+    if found is None:
+        raise ArtifactError(f"the encoder's tokenizer has no {token}")
+    return found
 
 
 def _pooled(hidden: Float[Tensor, "batch pos d_model"], mask: Tensor) -> Float[Tensor, "batch d_model"]:
