@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from classifiers.base import Conversation, HarmClassifier
-from classifiers.errors import MemberConfigError, UnknownMemberError
+from classifiers.errors import ArtifactError, MemberConfigError, UnknownMemberError
+from classifiers.shipped import shipped_members, shipped_path
 
-CLASSIFIER_MEMBERS = ("lexical", "embedding", "ensemble", "cascade", "sequence", "remote")
+CLASSIFIER_MEMBERS = ("lexical", "lexical-requests", "embedding", "ensemble", "cascade", "sequence", "remote")
 
-__all__ = ["CLASSIFIER_MEMBERS", "Conversation", "HarmClassifier", "build_classifier"]
+__all__ = ["CLASSIFIER_MEMBERS", "Conversation", "HarmClassifier", "best_classifier", "build_classifier"]
 
 
 def build_classifier(name: str = "lexical", *, path: Path | None = None) -> HarmClassifier:
     """The member called `name`, imported only now.
 
     Args:
-        name: one of `CLASSIFIER_MEMBERS`.
+        name: one of `CLASSIFIER_MEMBERS`. `lexical` is the demo's, calibrated on the demo model, and the server's
+            default; `lexical-requests`, `embedding` and `ensemble` are the general ones of `classifiers.shipped`.
         path: directory of a fitted member, or of a configuration for `sequence` and `remote`; None for the one that
             ships with the package, where one does.
 
@@ -30,11 +32,14 @@ def build_classifier(name: str = "lexical", *, path: Path | None = None) -> Harm
         from classifiers.lexical import shipped_path as shipped_lexical
 
         return LexicalClassifier.load(path or shipped_lexical())
+    if name == "lexical-requests":
+        from classifiers.lexical import LexicalClassifier
+
+        return LexicalClassifier.load(path or shipped_path("lexical"))
     if name == "embedding":
         from classifiers.embedding import EmbeddingClassifier
-        from classifiers.embedding import shipped_path as shipped_embedding
 
-        return EmbeddingClassifier.load(path or shipped_embedding())
+        return EmbeddingClassifier.load(path or shipped_path("embedding"))
     if name == "sequence":
         from classifiers.sequence import SequenceClassifier
 
@@ -46,16 +51,31 @@ def build_classifier(name: str = "lexical", *, path: Path | None = None) -> Harm
     return _build_whole(name, path)
 
 
+def best_classifier() -> HarmClassifier:
+    """The best general classifier that ships and can be loaded here: without the encoder's package, the lexical one.
+
+    Raises:
+        ArtifactError: none can be loaded.
+    """
+    problems = []
+    for member in shipped_members():
+        try:
+            return build_classifier(member, path=shipped_path(member))
+        except ArtifactError as error:
+            problems.append(f"{member}: {error}")
+    raise ArtifactError("; ".join(problems))
+
+
 def _build_whole(name: str, path: Path | None) -> HarmClassifier:
     """A member that is made of others."""
     if name not in CLASSIFIER_MEMBERS:
         raise UnknownMemberError(f"classifier {name!r} is not known; known: {', '.join(CLASSIFIER_MEMBERS)}")
-    if path is None:
-        raise MemberConfigError(f"member {name!r} needs a card; name its directory as the path")
     if name == "ensemble":
         from classifiers.ensemble import EnsembleClassifier
 
-        return EnsembleClassifier.load(path, _build_part)
+        return EnsembleClassifier.load(path or shipped_path("ensemble"), _build_part)
+    if path is None:
+        raise MemberConfigError(f"member {name!r} needs a card; name its directory as the path")
     from classifiers.cascade import CascadeClassifier
 
     return CascadeClassifier.load(path, _build_part)

@@ -42,6 +42,13 @@ def scaled(logits: Logits, scalings: Sequence[PlattScaling]) -> dict[str, Float6
     }
 
 
+def of_other_families(table: RequestTable, found: Sequence[FoldScores], part: FoldScores) -> tuple[Numbers, Logits]:
+    """The rows that the other folds measure, each once, without those of families that `part` leaves out."""
+    numbers, logits = pooled(other for other in found if other is not part)
+    apart = np.array([row.family not in part.fold.families for row in table.at(numbers)], dtype=np.bool_)
+    return numbers[apart], logits[apart]
+
+
 def cross_calibrated(table: RequestTable, found: Sequence[FoldScores]) -> Mapping[str, ScoredRows]:
     """Fold's family -> its rows with scores whose scaling was fitted on the rows of the other folds alone.
 
@@ -52,10 +59,7 @@ def cross_calibrated(table: RequestTable, found: Sequence[FoldScores]) -> Mappin
         raise FitError(f"{len(found)} fold; wanted two or more, as a fold is calibrated on the others")
     scored = {}
     for part in found:
-        numbers, logits = pooled(other for other in found if other is not part)
-        families = part.fold.families
-        apart = np.array([row.family not in families for row in table.at(numbers)], dtype=np.bool_)
-        scalings = fit_scalings(table, numbers[apart], logits[apart])
+        scalings = fit_scalings(table, *of_other_families(table, found, part))
         scored[part.fold.family] = ScoredRows(rows=table.at(part.numbers), scores=scaled(part.logits, scalings))
     return scored
 

@@ -120,6 +120,7 @@ def build_lexical(
         sources=source_cards(recipe.table.at(train), CATEGORIES),
         seed=seed,
         regularisation=settings.regularisation,
+        readings=True,
         calibration=dict.fromkeys(CATEGORIES, calibration),
         figures=dict(figures),
         command=command,

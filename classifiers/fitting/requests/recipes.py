@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -18,6 +18,7 @@ Logits = Float64[np.ndarray, "row category"]
 """Uncalibrated log-odds, in the order of `CATEGORIES`."""
 
 
+@runtime_checkable
 class Recipe(Protocol):
     """How one member is fitted on rows of one table."""
 

@@ -15,7 +15,7 @@ from classifiers.requests.leaving_out import LeftOut, lodo_families
 from classifiers.requests.reading import RequestData
 from classifiers.requests.record import RequestRow
 
-Numbers = Int64[np.ndarray, " row"]
+Numbers = Int64[np.ndarray, " _"]
 """Numbers of rows of a table, ascending."""
 
 
