@@ -25,6 +25,7 @@ from classifiers import build_classifier
 from classifiers.base import HarmClassifier
 from classifiers.calibration import TemperatureCard
 from classifiers.ensemble import EnsembleCard, EnsemblePartCard, save_ensemble
+from classifiers.remote import RemoteClassifier
 from server.composition import build_server
 from server.config import ServerConfig
 
@@ -40,7 +41,10 @@ def guard() -> Iterator[RemoteGuard]:
 
 def remote(path: Path, guard: RemoteGuard, **changes: Any) -> HarmClassifier:
     config = remote_config(guard.url, categories=MAP, cache={"entries": 0}, **changes)
-    return build_classifier("remote", path=write_config(path, "remote", config))
+    built = build_classifier("remote", path=write_config(path, "remote", config))
+    assert isinstance(built, RemoteClassifier)
+    guard.asking.append(built)
+    return built
 
 
 def ask(server: Live) -> dict[str, Any]:
