@@ -108,7 +108,7 @@ def test_a_verdict_is_remembered_for_its_time(guard: RemoteGuard, tmp_path: Path
 
 def test_the_cache_is_bounded_in_number_and_age_and_holds_no_text() -> None:
     now = [0.0]
-    cache = VerdictCache(entries=2, seconds=10, clock=lambda: now[0])
+    cache = VerdictCache(entries=2, seconds=10.0, clock=lambda: now[0])
     for text in ("a", "b"):
         cache.put(text, {"toxicity": 0.5})
     assert cache.get("a") == {"toxicity": 0.5}
@@ -120,7 +120,7 @@ def test_the_cache_is_bounded_in_number_and_age_and_holds_no_text() -> None:
     assert cache.get("a") is None
     assert len(cache) == 1
     assert "a" not in repr(vars(cache)["_kept"].keys())
-    nothing = VerdictCache(entries=0, seconds=10)
+    nothing = VerdictCache(entries=0, seconds=10.0)
     nothing.put("a", {})
     assert nothing.get("a") is None
 
