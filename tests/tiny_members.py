@@ -25,6 +25,7 @@ from classifiers.embedding.files import encoder_files, encoder_sha256
 from classifiers.ensemble import EnsembleCard, EnsemblePartCard, save_ensemble
 from classifiers.lexical.artifact import HashingCard, LexicalCard, LexicalTensors, save_artifact
 from classifiers.parts import PartCard
+from classifiers.remote import RemoteClassifier
 
 CATEGORIES = ("toxicity", "violence")
 WORDS = (
@@ -168,7 +169,7 @@ def write_cascade(path: Path, *, low: float = 0.2, high: float = 0.8) -> Cascade
 
 def write_config(path: Path, member: str, config: Mapping[str, Any]) -> Path:
     path.mkdir(parents=True, exist_ok=True)
-    (path / f"{member}.yaml").write_text(yaml.safe_dump(dict(config)))
+    (path / f"{member}.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
     return path
 
 
@@ -207,6 +208,8 @@ class RemoteGuard:
     """The next answers: a status with a body (text as it is, else JSON), or something that writes one."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    asking: list[RemoteClassifier] = field(default_factory=list)
+    """Closed with it."""
 
     def answer(self, body: Mapping[str, Any]) -> Reply:
         if self.replies:
@@ -253,6 +256,8 @@ def remote_guard() -> Iterator[RemoteGuard]:
     try:
         yield guard
     finally:
+        for member in guard.asking:
+            member.close()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -267,7 +272,7 @@ def write(handler: BaseHTTPRequestHandler, status: int, content: str, **headers:
     handler.wfile.write(content.encode())
 
 
-def remote_config(url: str, **changes: Any) -> dict[str, Any]:
+def remote_config(url: str, /, **changes: Any) -> dict[str, Any]:
     config = {
         "kind": "moderations",
         "url": url,
