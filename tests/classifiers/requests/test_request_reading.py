@@ -1,7 +1,6 @@
 """Reading everything: what measures comes first, limits hold, groups stay whole; on made-up and on real sets."""
 
 import os
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -39,33 +38,11 @@ def test_a_text_that_measures_does_not_train(tmp_path: Path) -> None:
     assert data.dropped["repeated"] == 1
 
 
-def test_a_limit_takes_harmful_rows_then_hard_ones(tmp_path: Path) -> None:
-    texts = [("Toxic", f"clown {n}") for n in range(40)]
-    texts += [("Not Toxic", f"kill time {n}") for n in range(40)] + [("Not Toxic", f"sleep {n}") for n in range(40)]
-    table = "text,is_toxic\n" + "".join(f"{text},{label}\n" for label, text in texts)
-    write_file(tmp_path / "surge-toxicity/toxicity_en.csv", table)
-
-    def kinds(limit: int) -> tuple[int, int, int]:
-        config = RequestsConfig(root=tmp_path, limits={"surge_toxicity": limit})
-        rows = [row for row in read_requests(config).rows if row.source == "surge_toxicity"]
-        harmful, hard = sum(row.harmful for row in rows), sum(row.hard for row in rows)
-        return harmful, hard, len(rows) - harmful - hard
-
-    assert kinds(40) == (20, 10, 10)
-    assert kinds(110) == (40, 35, 35)
-    assert kinds(500) == (40, 40, 40)
-
-
-def test_a_sample_is_that_of_its_seed(tmp_path: Path) -> None:
+def test_what_a_limit_leaves_out_is_counted(tmp_path: Path) -> None:
     write_file(tmp_path / "advbench/malicious_instruct.txt", "\n".join(f"Question {n}?" for n in range(60)))
-    config = RequestsConfig(root=tmp_path, limits={"malicious_instruct": 10})
-
-    def sample(config: RequestsConfig) -> set[str]:
-        return {row.text for row in read_requests(config).rows if row.source == "malicious_instruct"}
-
-    assert len(sample(config)) == 10
-    assert sample(config) == sample(config) != sample(replace(config, seed=1))
-    assert read_requests(config).dropped["over the limit"] == 50
+    data = read_requests(RequestsConfig(root=tmp_path, limits={"malicious_instruct": 10}))
+    assert counted(data, "malicious_instruct") == 10
+    assert data.dropped["over the limit"] == 50
 
 
 def test_every_set_has_a_limit_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
