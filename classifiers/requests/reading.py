@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from classifiers.requests import minimal_pairs, own
 from classifiers.requests.dedupe import deduplicate_requests, without_repeats
 from classifiers.requests.readers import READERS, request_reader
 from classifiers.requests.record import RequestRow
+from classifiers.requests.sampling import sample_requests
 from classifiers.requests.splits import split_requests
 
 LIMITS: Mapping[str, int] = {
@@ -119,29 +119,9 @@ def _read_all(config: RequestsConfig, dropped: Counter[str]) -> Iterator[Request
 def _sampled(
     name: str, rows: Iterable[RequestRow], config: RequestsConfig, dropped: Counter[str]
 ) -> list[RequestRow]:
-    """Distinct rows of one set, at most its limit, by a seeded hash of their text.
-
-    Half of the limit goes to harmful rows and half of the rest to hard ones, where there are as many. Big sets are
-    sampled before near duplicates are looked for, which takes longer than reading them.
-    """
+    """Big sets are sampled before near duplicates are looked for, which takes longer than reading them."""
     unique, repeats = without_repeats(rows)
-    ranked = sorted(unique, key=lambda row: _rank(row.text, config.seed))
-    hard = [row for row in ranked if row.hard]
-    plain = [row for row in ranked if not row.hard and not row.harmful]
-    harmful = [row for row in ranked if row.harmful]
-    limit = config.limits[name]
-    for_harmful = _share(len(harmful), len(hard) + len(plain), limit)
-    for_hard = _share(len(hard), len(plain), limit - for_harmful)
-    kept = harmful[:for_harmful] + hard[:for_hard] + plain[: limit - for_harmful - for_hard]
+    kept = sample_requests(unique, config.limits[name], config.seed)
     dropped.update(repeats)
     dropped["over the limit"] += len(unique) - len(kept)
     return kept
-
-
-def _share(first: int, second: int, limit: int) -> int:
-    """How many of the first rows fit into half of a limit, or into what the second leave of it."""
-    return min(first, max(limit - limit // 2, limit - second))
-
-
-def _rank(text: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{text}".encode()).digest()
