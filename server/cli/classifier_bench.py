@@ -26,7 +26,7 @@ def bench(
     from classifiers.assessment.latency import latency
     from classifiers.base import Conversation
     from classifiers.requests.own import own_rows
-    from server.cli.classifier_requests import _loaded, shipped, shown_progress
+    from server.cli.classifier_requests import loaded, shipped, shown_progress
 
     torch.set_num_threads(1)
     if file is None:
@@ -37,7 +37,7 @@ def bench(
         prompts = list(_conversations(_lines(str(file)), str(file)))
     figures: dict[str, dict[str, float]] = {}
     with shown_progress() as tell:
-        for classifier in [_loaded(path)] if path is not None else shipped():
+        for classifier in [loaded(path)] if path is not None else shipped():
             figures[classifier.name] = {}
             for done, batch in enumerate(BATCHES, 1):
                 found = latency(classifier, prompts, batch=batch, calls=calls)

@@ -21,6 +21,8 @@ def card(
     from classifiers.shipped import shipped_members, shipped_path
 
     paths = [path] if path is not None else [shipped_path(member) for member in shipped_members()]
+    if not paths:
+        raise CommandError("no general classifier ships; name the directory of a fitted one")
     typer.echo("\n".join(card_page(read(found)) for found in paths))
 
 
@@ -70,7 +72,7 @@ def _made(found: dict[str, Any]) -> str:
         lines.append(f"- Weights: sha256 {found['weights_sha256']}")
     for part in found.get("parts", []):
         lines.append(f"- Part: {part.get('name') or part['member']}")
-    # Lexical cards tell in words how they were calibrated; the others hold the calibration itself and words beside it.
+    # Lexical cards tell how they were calibrated; the others hold the calibration itself, and words beside it.
     words = found.get("calibrated_on") or found.get("calibration", {})
     told = sorted({text for text in words.values() if isinstance(text, str)})
     lines += [f"- Calibrated: {text}" for text in told]

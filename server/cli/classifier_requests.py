@@ -53,7 +53,7 @@ def evaluate_general(
     as_json: bool,
 ) -> None:
     """Measure the shipped members, or the one in `path`, and print a table or JSON."""
-    classifiers = {c.name: c for c in ([_loaded(path)] if path is not None else shipped())}
+    classifiers = {c.name: c for c in ([loaded(path)] if path is not None else shipped())}
     with shown_progress() as progress:
         if file is not None:
             figures = {name: _on_file(c, file, progress) for name, c in classifiers.items()}
@@ -93,6 +93,8 @@ def shipped() -> list[HarmClassifier]:
             found.append(build_classifier(member, path=shipped_path(member)))
         except ArtifactError as error:
             typer.echo(f"{member} is left out: {error}", err=True)
+    if not found:
+        raise CommandError("no general classifier ships that can be loaded; name the directory of a fitted one")
     return found
 
 
@@ -113,7 +115,7 @@ def shown_progress() -> Iterator[Progress]:
         yield tell
 
 
-def _loaded(path: Path) -> HarmClassifier:
+def loaded(path: Path) -> HarmClassifier:
     """The fitted member in a directory, whichever its card says it is."""
     from classifiers import build_classifier
 

@@ -31,7 +31,7 @@ class EmbeddingSettings:
 
     regularisation: float = 10.0
     weighting: Weighting = field(
-        default_factory=lambda: Weighting(paired=1.0, paired_sources=(minimal_pairs.SEEN.name,))
+        default_factory=lambda: Weighting(set_power=0.75, hard=1.0, paired_sources=(minimal_pairs.SEEN.name,))
     )
 
 

@@ -46,9 +46,9 @@ class LexicalSettings:
     """What decides the weights, besides the rows."""
 
     hashing: Hashing = field(default_factory=lambda: Hashing(bits=17, groups=GROUPS))
-    regularisation: float = 1.0
+    regularisation: float = 3.0
     weighting: Weighting = field(
-        default_factory=lambda: Weighting(paired=1.0, paired_sources=(minimal_pairs.SEEN.name,))
+        default_factory=lambda: Weighting(set_power=0.75, hard=1.0, paired_sources=(minimal_pairs.SEEN.name,))
     )
 
 

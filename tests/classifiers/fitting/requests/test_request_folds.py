@@ -80,7 +80,7 @@ def test_words_of_other_families_are_found_in_a_left_out_one() -> None:
     means = [figures[f"lodo.family.{family}.auroc"] for family in scored]
     assert figures["lodo.mean.auroc"] == pytest.approx(np.mean(means))
     assert figures["lodo.mean.auroc.low"] <= figures["lodo.mean.auroc"] <= figures["lodo.mean.auroc.high"]
-    assert figures["lodo.violence.auroc"] > 0.9
+    assert figures["lodo.hate.auroc"] > 0.9
     bins = [name for name in figures if name.startswith("lodo.overall.reliability.") and name.endswith(".rows")]
     assert sum(figures[name] for name in bins) == figures["lodo.overall.rows"]
 
