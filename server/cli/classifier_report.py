@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 COLUMNS = {
     "rows": "rows",
@@ -15,6 +16,7 @@ COLUMNS = {
     "ece": "ECE",
 }
 """Figure -> its column."""
+_WIDTH = 220
 _COUNTS = ("rows", "positives", "hard")
 _PARTS = {
     "lodo": "sets left out, together",
@@ -30,10 +32,14 @@ def figures_table(figures: Mapping[str, Mapping[str, float]]) -> None:
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:
+        # Nobody's window to fit into: a file or a pipe gets whole cells.
+        console = Console(width=_WIDTH)
     for member, found in figures.items():
         table = Table(title=f"{member}; recall at false positives on hard benign prompts", title_justify="left")
         for column in ("measured on", "category", *COLUMNS.values()):
-            table.add_column(column, justify="left" if column in ("measured on", "category") else "right")
+            justify: Literal["left", "right"] = "left" if column in ("measured on", "category") else "right"
+            table.add_column(column, justify=justify, overflow="fold")
         for row in figure_rows(found):
             table.add_row(*row)
         console.print(table)
