@@ -11,8 +11,12 @@ from classifiers.requests.record import RequestRow
 
 
 def read(root: Path, known: RequestSet) -> Iterator[RequestRow]:
-    """Single statements; most repeat."""
+    """Single statements, once each and label: the lists repeat them hundreds of times."""
+    seen = set()
     for row in reply_reader("toxigen")(root):
+        if (row.reply, row.labels["toxicity"]) in seen:
+            continue
+        seen.add((row.reply, row.labels["toxicity"]))
         if row.labels["toxicity"]:
             yield known.harmful(row.reply, "toxicity", "hate")
         else:
