@@ -26,11 +26,11 @@ def segmented(letters: str) -> tuple[str, ...] | None:
     Words of two letters stand in the list as well; a letter alone is a word only as "a" and "i".
     """
     best: list[tuple[str, ...] | None] = [()] + [None] * len(letters)
-    lower = letters.lower()
+    lower, words = letters.lower(), _spellable()
     for end in range(1, len(letters) + 1):
         for start in range(max(0, end - _LONGEST), end):
             before = best[start]
-            if before is None or not _may_be_word(lower[start:end]):
+            if before is None or lower[start:end] not in words:
                 continue
             shorter = best[end]
             if shorter is None or len(before) + 1 < len(shorter):
@@ -38,9 +38,10 @@ def segmented(letters: str) -> tuple[str, ...] | None:
     return best[-1]
 
 
+@cache
+def _spellable() -> frozenset[str]:
+    return known_words() | {"a", "i"}
+
+
 _LONGEST = 18
 """Letters of a word that is looked for."""
-
-
-def _may_be_word(lower: str) -> bool:
-    return lower in ("a", "i") or (len(lower) > 1 and lower in known_words())
