@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-MEMBERS = ("lexical", "embedding", "ensemble")
+MEMBERS = ("lexical-requests", "embedding", "ensemble")
 _COLUMNS = {
     "auroc": "AUROC",
     "f1": "F1 at 0.5",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from classifiers.base import Conversation, HarmClassifier
 from classifiers.errors import ArtifactError, MemberConfigError, UnknownMemberError
-from classifiers.shipped import shipped_members, shipped_path
+from classifiers.shipped import is_shipped, shipped_members, shipped_path
 
 CLASSIFIER_MEMBERS = ("lexical", "lexical-requests", "embedding", "ensemble", "cascade", "sequence", "remote")
 
@@ -25,7 +25,7 @@ def build_classifier(name: str = "lexical", *, path: Path | None = None) -> Harm
     Raises:
         UnknownMemberError: no member has this name.
         ArtifactError: the fitted files cannot be read or do not verify.
-        MemberConfigError: the configuration cannot be read, or asks for what is not there.
+        MemberConfigError: the configuration cannot be read, or asks for what is not there; none ships.
     """
     if name == "lexical":
         from classifiers.lexical import LexicalClassifier
@@ -33,13 +33,13 @@ def build_classifier(name: str = "lexical", *, path: Path | None = None) -> Harm
 
         return LexicalClassifier.load(path or shipped_lexical())
     if name == "lexical-requests":
-        from classifiers.lexical import LexicalClassifier
+        from classifiers.lexical_requests import RequestsLexicalClassifier
 
-        return LexicalClassifier.load(path or shipped_path("lexical"))
+        return RequestsLexicalClassifier.load(path or _shipped(name))
     if name == "embedding":
         from classifiers.embedding import EmbeddingClassifier
 
-        return EmbeddingClassifier.load(path or shipped_path("embedding"))
+        return EmbeddingClassifier.load(path or _shipped(name))
     if name == "sequence":
         from classifiers.sequence import SequenceClassifier
 
@@ -71,12 +71,18 @@ def _build_whole(name: str, path: Path | None) -> HarmClassifier:
     if name == "ensemble":
         from classifiers.ensemble import EnsembleClassifier
 
-        return EnsembleClassifier.load(path or shipped_path("ensemble"), _build_part)
+        return EnsembleClassifier.load(path or _shipped(name), _build_part)
     if path is None:
         raise MemberConfigError(f"member {name!r} needs a card; name its directory as the path")
     from classifiers.cascade import CascadeClassifier
 
     return CascadeClassifier.load(path, _build_part)
+
+
+def _shipped(name: str) -> Path:
+    if not is_shipped(name):
+        raise MemberConfigError(f"no fitted {name!r} ships; name the directory of one as the path")
+    return shipped_path(name)
 
 
 def _build_part(name: str, path: Path | None) -> HarmClassifier:

@@ -18,6 +18,7 @@ from safetensors.numpy import load
 
 from classifiers.conversation import ConversationWeights
 from classifiers.errors import ArtifactError
+from classifiers.reading import ReadingWeights
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -32,16 +33,19 @@ class StrictCard(BaseModel):
 
 
 class ConversationCard(StrictCard):
-    """`ConversationWeights`, as written."""
+    """`ReadingWeights`, as written."""
 
     turn_decay: float = Field(ge=0, le=1)
     system_weight: float = Field(ge=0, le=1)
     context_limit: float = Field(ge=0)
     tool_weight: float = Field(default=0.0, ge=0, le=1)
 
-    def weights(self) -> ConversationWeights:
+    def weights(self) -> ReadingWeights:
         """The same as conversations are read with."""
-        return ConversationWeights(**self.model_dump())
+        turns = ConversationWeights(
+            turn_decay=self.turn_decay, system_weight=self.system_weight, context_limit=self.context_limit
+        )
+        return ReadingWeights(turns=turns, tool_weight=self.tool_weight)
 
 
 class SourceCard(StrictCard):

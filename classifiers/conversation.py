@@ -4,8 +4,7 @@ The last user turn decides. An earlier user turn, or a system prompt, whose own 
 to them: `turn_decay` times its log-odds per user turn since then, `system_weight` times for a system prompt; only
 the strongest of these counts, and it adds `context_limit` at most. So a provocation one turn ago raises the harm
 potential of an unclear turn, fades, and does not make a clearly harmless question harmful; nothing benign that is
-added ever lowers it. Results of tools are read apart in the same way, where they have a weight; by default they have
-none. Replies of the model are not read.
+added ever lowers it. Replies of the model and tool results are not read.
 """
 
 from __future__ import annotations
@@ -30,14 +29,12 @@ class ConversationWeights:
     system_weight: float = 0.5
     """Factor on the log-odds of a system prompt, in [0, 1]."""
     context_limit: float = 2.0
-    """The most that all beside the last user turn adds to its log-odds, at least 0."""
-    tool_weight: float = 0.0
-    """Factor on the log-odds of a tool's result, in [0, 1]."""
+    """The most that all that precedes the last user turn adds to its log-odds, at least 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextView:
-    """An earlier user turn, a system prompt or a tool's result."""
+    """An earlier user turn or a system prompt."""
 
     text: str
     weight: float
@@ -51,7 +48,7 @@ class ConversationView:
     last: str
     """The last user turn; a conversation without any has its last system prompt here."""
     context: tuple[ContextView, ...]
-    """What stands beside it, parts of weight 0 left out."""
+    """What precedes it, parts of weight 0 left out."""
 
 
 def view_conversation(conversation: Conversation, weights: ConversationWeights) -> ConversationView:
@@ -69,7 +66,6 @@ def view_conversation(conversation: Conversation, weights: ConversationWeights) 
         user, system = [system[-1]], system[:-1]
     weighted = [(content, weights.turn_decay**age) for age, content in enumerate(reversed(user[:-1]), 1)]
     weighted += [(content, weights.system_weight) for content in system]
-    weighted += [(content, weights.tool_weight) for role, content in turns if role in ("tool", "function")]
     return ConversationView(
         last=user[-1], context=tuple(ContextView(text=text, weight=w) for text, w in weighted if w > 0)
     )

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from classifiers.base import Conversation
-from classifiers.conversation import ConversationView, ConversationWeights, view_conversation
+from classifiers.conversation import ConversationView
 from classifiers.errors import ClassifierError
+from classifiers.reading import ReadingWeights, view_with_tools
 from classifiers.text import readings
 
 Judge = Callable[[Sequence[str]], Float64[np.ndarray, "text category"]]
@@ -23,7 +24,7 @@ def judge_conversations(
     conversations: Sequence[Conversation],
     judge: Judge,
     *,
-    weights: ConversationWeights,
+    weights: ReadingWeights,
     categories: tuple[str, ...],
     name: str,
     with_readings: bool,
@@ -41,7 +42,7 @@ def judge_conversations(
     Raises:
         ClassifierError: a conversation cannot be read, or a score is no probability.
     """
-    views = [view_conversation(conversation, weights) for conversation in conversations]
+    views = [view_with_tools(conversation, weights) for conversation in conversations]
     texts = list(dict.fromkeys(text for view in views for text in (view.last, *(part.text for part in view.context))))
     odds = _judged(texts, judge, with_readings=with_readings)
     return [checked_scores(_combined(view, odds, weights), categories, name) for view in views]
@@ -80,11 +81,11 @@ def _whole(text: str) -> str:
 
 
 def _combined(
-    view: ConversationView, odds: dict[str, Float64[np.ndarray, " category"]], weights: ConversationWeights
+    view: ConversationView, odds: dict[str, Float64[np.ndarray, " category"]], weights: ReadingWeights
 ) -> Float64[np.ndarray, " category"]:
     last = odds[view.last]
     shift = np.zeros_like(last)
     for part in view.context:
         shift = np.maximum(shift, part.weight * odds[part.text])
-    combined: Float64[np.ndarray, " category"] = last + np.minimum(shift, weights.context_limit)
+    combined: Float64[np.ndarray, " category"] = last + np.minimum(shift, weights.turns.context_limit)
     return combined

@@ -14,7 +14,7 @@ from classifiers.artifact import StrictCard, sha256_of
 from classifiers.base import HarmClassifier
 from classifiers.errors import ArtifactError
 
-PlainMember = Literal["lexical", "embedding", "sequence", "remote"]
+PlainMember = Literal["lexical", "lexical-requests", "embedding", "sequence", "remote"]
 """Members that are made of no others."""
 Build = Callable[[str, Path | None], HarmClassifier]
 """The factory."""

@@ -23,6 +23,7 @@ from classifiers.cascade import BandCard, CascadeCard, DearCard, save_cascade
 from classifiers.embedding import EmbeddingCard, EmbeddingTensors, WindowsCard, save_embedding
 from classifiers.embedding.files import encoder_files, encoder_sha256
 from classifiers.ensemble import EnsembleCard, EnsemblePartCard, save_ensemble
+from classifiers.lexical.artifact import ConversationCard as TurnsCard
 from classifiers.lexical.artifact import HashingCard, LexicalCard, LexicalTensors, save_artifact
 from classifiers.parts import PartCard
 from classifiers.remote import RemoteClassifier
@@ -49,6 +50,7 @@ WORDS = (
     "meet",
 )
 CONVERSATION = ConversationCard(turn_decay=0.5, system_weight=0.5, context_limit=2.0, tool_weight=0.5)
+TURNS = TurnsCard(turn_decay=0.5, system_weight=0.5, context_limit=2.0)
 FITTED = {"sources": (), "seed": 0, "figures": {}, "command": "a test"}
 
 
@@ -114,7 +116,7 @@ def write_embedding(path: Path, *, eight_bits: bool = True, seed: int = 0, **cha
     return card
 
 
-def write_lexical(path: Path, *, readings: bool = False, seed: int = 0) -> LexicalCard:
+def write_lexical(path: Path, *, seed: int = 0) -> LexicalCard:
     tensors = LexicalTensors(
         weights=np.random.default_rng(seed)
         .normal(size=(256, 2))
@@ -129,8 +131,7 @@ def write_lexical(path: Path, *, readings: bool = False, seed: int = 0) -> Lexic
     card = LexicalCard(
         categories=CATEGORIES,
         hashing=HashingCard.model_validate({"bits": 8, "groups": (group,)}),
-        conversation=CONVERSATION,
-        readings=readings,
+        conversation=TURNS,
         regularisation=1.0,
         calibration={},
         weights_sha256=sha256_of(tensors.serialise()),

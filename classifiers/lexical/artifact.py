@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float32
-from pydantic import Field
-from safetensors.numpy import save
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from classifiers.artifact import (
-    CARD_FILE,
-    WEIGHTS_FILE,
-    ConversationCard,
-    SourceCard,
-    StrictCard,
-    checked_tensor,
-    read_card,
-    read_tensors,
-    save_artifact,
-)
-from classifiers.artifact import sha256_of as weights_sha256
 from classifiers.errors import ArtifactError
 from classifiers.lexical.hashing import FeatureGroup, Hashing, Unit
 
-__all__ = [
-    "CARD_FILE",
-    "WEIGHTS_FILE",
-    "ConversationCard",
-    "FeatureGroupCard",
-    "HashingCard",
-    "LexicalCard",
-    "LexicalTensors",
-    "SourceCard",
-    "load_card",
-    "load_tensors",
-    "save_artifact",
-    "weights_sha256",
-]
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "weights.safetensors"
 
 
-class FeatureGroupCard(StrictCard):
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureGroupCard(_Strict):
     """`FeatureGroup`, as written."""
 
     unit: Unit
@@ -49,7 +32,7 @@ class FeatureGroupCard(StrictCard):
     weight: float = Field(gt=0)
 
 
-class HashingCard(StrictCard):
+class HashingCard(_Strict):
     """`Hashing`, as written."""
 
     bits: int = Field(ge=8, le=22)
@@ -61,7 +44,28 @@ class HashingCard(StrictCard):
         return Hashing(bits=self.bits, groups=groups)
 
 
-class LexicalCard(StrictCard):
+class ConversationCard(_Strict):
+    """`ConversationWeights`, as written."""
+
+    turn_decay: float = Field(ge=0, le=1)
+    system_weight: float = Field(ge=0, le=1)
+    context_limit: float = Field(ge=0)
+
+
+class SourceCard(_Strict):
+    """One data set that trained the classifier."""
+
+    name: str
+    licence: str
+    rows: int
+    """Rows used for fitting, after deduplication and sampling."""
+    positives: dict[str, int]
+    """Positive rows by category."""
+    sha256: str
+    """Over the normalised texts and labels that were used, in order."""
+
+
+class LexicalCard(_Strict):
     """What a fitted classifier is and where it comes from."""
 
     format_version: Literal[1] = 1
@@ -69,8 +73,6 @@ class LexicalCard(StrictCard):
     categories: tuple[str, ...]
     hashing: HashingCard
     conversation: ConversationCard
-    readings: bool = False
-    """Whether disguised text is read as what it says (`classifiers.text`); cards from before do not say."""
     sources: tuple[SourceCard, ...]
     seed: int
     regularisation: float
@@ -115,13 +117,36 @@ class LexicalTensors:
         return data
 
 
+def weights_sha256(data: bytes) -> str:
+    """What a card names its weights by."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def save_artifact(card: LexicalCard, weights: bytes, path: Path) -> None:
+    """Write both files into `path`, the card last.
+
+    Raises:
+        ArtifactError: the card does not name these weights.
+    """
+    if card.weights_sha256 != weights_sha256(weights):
+        raise ArtifactError(f"the card names weights {card.weights_sha256[:12]}, not {weights_sha256(weights)[:12]}")
+    path.mkdir(parents=True, exist_ok=True)
+    (path / WEIGHTS_FILE).write_bytes(weights)
+    (path / CARD_FILE).write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+
+
 def load_card(path: Path) -> LexicalCard:
     """Read a card.
 
     Raises:
         ArtifactError: it is missing or not in the format.
     """
-    return read_card(path, LexicalCard, member="lexical")
+    try:
+        return LexicalCard.model_validate_json((path / CARD_FILE).read_text())
+    except OSError as error:
+        raise ArtifactError(f"no classifier card: {error}") from error
+    except ValidationError as error:
+        raise ArtifactError(f"{path / CARD_FILE} is not a lexical classifier card: {error}") from error
 
 
 def load_tensors(path: Path, card: LexicalCard) -> LexicalTensors:
@@ -130,10 +155,17 @@ def load_tensors(path: Path, card: LexicalCard) -> LexicalTensors:
     Raises:
         ArtifactError: they are missing, have another hash or other shapes, or are not finite.
     """
-    tensors = read_tensors(path / WEIGHTS_FILE, card.weights_sha256)
+    try:
+        data = (path / WEIGHTS_FILE).read_bytes()
+        found = weights_sha256(data)
+        if found != card.weights_sha256:
+            raise ArtifactError(f"{path / WEIGHTS_FILE} has sha256 {found}; its card names {card.weights_sha256}")
+        tensors = load(data)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"the weights of the classifier cannot be read: {error}") from error
     categories = (len(card.categories),)
     arrays = {
-        name: checked_tensor(tensors, name, shape)
+        name: _checked(tensors, name, shape)
         for name, shape in (
             ("weights", (2**card.hashing.bits, *categories)),
             ("intercept", categories),
@@ -144,3 +176,12 @@ def load_tensors(path: Path, card: LexicalCard) -> LexicalTensors:
     if (arrays["calibration_slope"] < 0).any():
         raise ArtifactError("a calibration slope is below 0; a calibrated score must not fall as the logit grows")
     return LexicalTensors(**arrays)
+
+
+def _checked(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> Float32[np.ndarray, ...]:
+    found = tensors.get(name)
+    if found is None or found.shape != shape:
+        raise ArtifactError(f"tensor {name!r} is {None if found is None else found.shape}; wanted {shape}")
+    if not np.isfinite(found).all():
+        raise ArtifactError(f"tensor {name!r} holds values that are not finite")
+    return found.astype(np.float32)

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from classifiers.artifact import NAME_DIGITS
 from classifiers.base import Conversation
-from classifiers.conversation import windows
-from classifiers.judging import judge_conversations
+from classifiers.conversation import ConversationWeights, view_conversation, windows
+from classifiers.errors import ClassifierError
 from classifiers.lexical.artifact import LexicalCard, LexicalTensors, load_card, load_tensors
 from classifiers.lexical.hashing import FeatureHasher
+
+_HASH_DIGITS = 6
 
 
 class LexicalClassifier:
@@ -23,7 +24,7 @@ class LexicalClassifier:
         self.card = card
         self.tensors = tensors
         self._hasher = FeatureHasher(card.hashing.hashing())
-        self._weights = card.conversation.weights()
+        self._weights = ConversationWeights(**card.conversation.model_dump())
 
     @classmethod
     def load(cls, path: Path) -> LexicalClassifier:
@@ -38,7 +39,7 @@ class LexicalClassifier:
     @property
     def name(self) -> str:
         """`lexical:` and six digits of the weights' hash."""
-        return f"lexical:{self.card.weights_sha256[:NAME_DIGITS]}"
+        return f"lexical:{self.card.weights_sha256[:_HASH_DIGITS]}"
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -46,14 +47,7 @@ class LexicalClassifier:
 
     def score(self, conversations: Sequence[Conversation]) -> list[dict[str, float]]:
         """See `HarmClassifier.score`."""
-        return judge_conversations(
-            conversations,
-            self._judge,
-            weights=self._weights,
-            categories=self.categories,
-            name=self.name,
-            with_readings=self.card.readings,
-        )
+        return [self._score_one(conversation) for conversation in conversations]
 
     def logits(self, text: str) -> Float64[np.ndarray, " category"]:
         """Uncalibrated log-odds of one text; of the windows of a long one, the highest by category."""
@@ -64,8 +58,16 @@ class LexicalClassifier:
             highest = np.maximum(highest, (features.values @ rows).astype(np.float64) + self.tensors.intercept)
         return highest
 
-    def _judge(self, texts: Sequence[str]) -> Float64[np.ndarray, "text category"]:
-        return np.stack([self._calibrated(text) for text in texts])
+    def _score_one(self, conversation: Conversation) -> dict[str, float]:
+        view = view_conversation(conversation, self._weights)
+        odds = self._calibrated(view.last)
+        shift = np.zeros_like(odds)
+        for part in view.context:
+            shift = np.maximum(shift, part.weight * self._calibrated(part.text))
+        scores = 0.5 * (1.0 + np.tanh(0.5 * (odds + np.minimum(shift, self._weights.context_limit))))
+        if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():
+            raise ClassifierError(f"{self.name} scored {scores.tolist()}; wanted numbers in [0, 1]")
+        return dict(zip(self.categories, scores.tolist(), strict=True))
 
     def _calibrated(self, text: str) -> Float64[np.ndarray, " category"]:
         """Calibrated log-odds of one text."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SHIPPED = ("ensemble", "embedding", "lexical")
+SHIPPED = ("ensemble", "embedding", "lexical-requests")
 """The best first."""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from classifiers.base import HarmClassifier
     from classifiers.fitting.requests.stage import Progress
 
-ALL = "lexical,embedding,ensemble"
+ALL = "lexical-requests,embedding,ensemble"
 
 
 def fit_general(out: Path, data: Path | None, members: str, *, work: Path | None, seed: int) -> None:

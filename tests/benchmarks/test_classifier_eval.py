@@ -40,7 +40,7 @@ def figures() -> dict[str, float]:
 def test_tables_show_every_member() -> None:
     found = figures()
     assert tables.summary_rows(found)[1] == [
-        "lexical",
+        "lexical-requests",
         "0.700 [0.650, 0.750]",
         "0.500",
         "0.600",
@@ -64,6 +64,6 @@ def test_what_ships_must_be_fitted_on_the_rows_that_are_measured() -> None:
     shipped = SimpleNamespace(card=SimpleNamespace(sources=sources))
     older = SimpleNamespace(card=SimpleNamespace(sources=sources[1:]))
     check = getattr(check_rows, "__wrapped__", check_rows)
-    check(table, {"lexical": shipped, "embedding": shipped})
+    check(table, {"lexical-requests": shipped, "embedding": shipped})
     with pytest.raises(BenchmarkError, match=f"as embedding was fitted on other rows of {sources[0].name}; fit it"):
-        check(table, {"lexical": shipped, "embedding": older})
+        check(table, {"lexical-requests": shipped, "embedding": older})

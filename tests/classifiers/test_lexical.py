@@ -230,19 +230,6 @@ def test_unknown_keys_missing_files_and_wrong_shapes_are_refused(tmp_path) -> No
         build_classifier("lexical", path=tmp_path)
 
 
-def test_a_card_that_says_so_reads_disguised_text_as_what_it_says() -> None:
-    weights = np.random.default_rng(0).normal(size=(4096, 1))
-    plain, disguised = user("this is the clown"), user("th1s \u200bis t h e cl\u043ewn")
-    reading, literal = classifier(weights, readings=True), classifier(weights)
-    assert reading.score([disguised]) == reading.score([plain]) == literal.score([plain])
-    assert literal.score([disguised]) != literal.score([plain])
-
-
-def test_the_shipped_card_from_before_there_were_readings_does_not_read_them() -> None:
-    shipped = build_classifier("lexical")
-    assert shipped.name != "lexical:2390b6" or not shipped.card.readings
-
-
 def test_an_unknown_member_lists_the_known_ones() -> None:
     with pytest.raises(UnknownMemberError, match="lexical"):
         build_classifier("crystal_ball")

@@ -24,6 +24,7 @@ from tiny_members import (
 from classifiers import CLASSIFIER_MEMBERS, build_classifier
 from classifiers.base import HarmClassifier
 from classifiers.errors import ClassifierError, ClassifiersError
+from classifiers.shipped import is_shipped
 from classifiers.remote import RemoteClassifier
 
 CLOSE = 2e-5
@@ -34,7 +35,7 @@ TEXTS = (
     "",
     "   ",
     "\x00",
-    "k\u200b1ll 你好 ＣＬＯＷＮ 👨\u200d👩\u200d👧 \ud83d",
+    "k\u200b1ll 你好 ＣＬＯＷＮ 👨\u200d👩\u200d👧",
     "please say something rude to the lazy potato",
     "nice to meet you " * 40,
 )
@@ -52,6 +53,7 @@ def guard() -> Iterator[RemoteGuard]:
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "lexical": write_lexical,
+    "lexical-requests": write_lexical,
     "embedding": write_embedding,
     "ensemble": write_ensemble,
     "cascade": write_cascade,
@@ -161,17 +163,20 @@ def test_what_is_missing_is_refused_when_it_is_built(name: str, tmp_path: Path) 
         build_classifier(name, path=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["ensemble", "cascade", "sequence", "remote"])
+UNSHIPPED = [member for member in CLASSIFIER_MEMBERS if member != "lexical" and not is_shipped(member)]
+
+
+@pytest.mark.parametrize("name", UNSHIPPED)
 def test_a_member_that_ships_without_files_asks_for_them(name: str) -> None:
     with pytest.raises(ClassifierError, match="as the path"):
         build_classifier(name)
 
 
-@pytest.mark.parametrize("name", ["lexical", "embedding"])
+@pytest.mark.parametrize("name", ["lexical", "lexical-requests", "embedding"])
 def test_weights_that_are_no_numbers_are_refused(name: str, tmp_path: Path) -> None:
     WRITERS[name](tmp_path)
     built = build_classifier(name, path=tmp_path)
-    built.tensors.weights[:] = np.nan
+    (built.ngrams if name == "lexical-requests" else built).tensors.weights[:] = np.nan
     with pytest.raises(ClassifierError, match=r"wanted numbers in \[0, 1\]"):
         built.score([user("you are a clown")])
 
@@ -191,3 +196,14 @@ def test_a_model_whose_weights_are_no_numbers_is_refused(tmp_path: Path) -> None
     built._judge_texts._model.classifier.weight.fill_(np.nan)
     with pytest.raises(ClassifierError, match=r"wanted numbers in \[0, 1\]"):
         built.score([user("you are a clown")])
+
+
+@pytest.mark.parametrize("name", [member for member in CLASSIFIER_MEMBERS if member != "lexical"])
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(name: str, guard: RemoteGuard, tmp_path: Path) -> None:
+    """`lexical` alone cannot encode it, and raises; a request then runs at full strength."""
+    if name == "cascade":
+        pytest.skip("its cheap part here is `lexical`")
+    built = build_classifier(name, path=write_member(name, tmp_path, guard))
+    if name == "ensemble":
+        built = built.parts[1]
+    assert built.score([user("a clown \ud83d")]) == built.score([user("a clown ?")])

@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
-from classifiers.fitting.near_duplicates import FEWEST_WORDS, SketchIndex, shingles, words_of
 from classifiers.fitting.prompts import LabelledPrompt, Split, SplitShares, normalised, split_of
 from classifiers.fitting.replies import reply_reader
 from classifiers.fitting.replies.record import ReplyRow
 
 NEAR = 0.8
 """Jaccard similarity of two texts' words and word pairs from which on they count as one."""
+FEWEST_WORDS = 5
+"""Shorter texts are compared as whole texts only."""
+PERMUTATIONS = 64
 _TEMPLATES = ("identity_templates", "stereotype_templates", "request_templates", "identity_madlibs")
 
 
@@ -71,15 +74,18 @@ def distinct(rows: Iterable[ReplyRow]) -> list[ReplyRow]:
 
 def without_near_duplicates(rows: Sequence[ReplyRow]) -> list[ReplyRow]:
     """The first of rows that are nearly the same; templates and short texts are all kept."""
-    index = SketchIndex(NEAR)
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=NEAR, num_perm=PERMUTATIONS)
     kept = []
     for number, row in enumerate(rows):
-        words = words_of(row.reply)
+        words = normalised(row.reply).split()
         if len(words) >= FEWEST_WORDS and row.source not in _TEMPLATES:
-            sketch = index.sketch(shingles(words))
-            if index.similar(sketch):
+            sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
+            sketch.update_batch([shingle.encode() for shingle in _shingles(words)])
+            if index.query(sketch):
                 continue
-            index.add(number, sketch)
+            index.insert(number, sketch)
         kept.append(row)
     return kept
 
@@ -109,3 +115,7 @@ def without_source(rows: Mapping[Split, Sequence[ReplyRow]], name: str) -> dict[
 def as_prompts(rows: Iterable[ReplyRow]) -> list[LabelledPrompt]:
     """Rows as what models of text are fitted on: the reply, without what it answers."""
     return [LabelledPrompt(text=row.reply, labels=row.labels, source=row.source) for row in rows]
+
+
+def _shingles(words: Sequence[str]) -> set[str]:
+    return set(words) | {f"{first} {second}" for first, second in pairwise(words)}

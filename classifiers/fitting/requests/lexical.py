@@ -55,7 +55,7 @@ class LexicalSettings:
 class LexicalRecipe:
     """See `Recipe`; the features of a table are computed once."""
 
-    name = "lexical"
+    name = "lexical-requests"
 
     def __init__(self, table: RequestTable, settings: LexicalSettings | None = None) -> None:
         self.table = table
@@ -120,7 +120,6 @@ def build_lexical(
         sources=source_cards(recipe.table.at(train), CATEGORIES),
         seed=seed,
         regularisation=settings.regularisation,
-        readings=True,
         calibration=dict.fromkeys(CATEGORIES, calibration),
         figures=dict(figures),
         command=command,

@@ -1,4 +1,4 @@
-"""Stage `fit` of the general classifiers: configuration -> directories `lexical`, `embedding` and `ensemble`."""
+"""Stage `fit` of the general classifiers: configuration -> a directory each, called as the member."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from classifiers.fitting.requests.recipes import CATEGORIES, Recipe
 from classifiers.fitting.requests.stacking import calibrated_odds, cross_stacked, fit_stacking
 from classifiers.fitting.requests.table import RequestTable
 from classifiers.fitting.requests.work import WorkFolder
+from classifiers.lexical_requests import RequestsLexicalClassifier
 from classifiers.requests.reading import RequestsConfig, read_requests
 
-LEXICAL: Literal["lexical"] = "lexical"
+LEXICAL: Literal["lexical-requests"] = "lexical-requests"
 EMBEDDING: Literal["embedding"] = "embedding"
 ENSEMBLE = "ensemble"
 PARTS = (LEXICAL, EMBEDDING)
@@ -179,7 +180,7 @@ def _write_part(
             figures=figures,
         )
         save_artifact(lexical.card, lexical.tensors.serialise(), path)
-        return lexical
+        return RequestsLexicalClassifier(lexical)
     from classifiers.embedding import save_embedding
 
     embedding = build_embedding(

@@ -16,8 +16,10 @@ from server.cli.classifier_report import figure_rows
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("fitted")
-    fit_on_table(made_up_table(), RequestFitConfig(out=out, data=RequestsConfig(root=None), members=("lexical",)))
-    return out / "lexical"
+    fit_on_table(
+        made_up_table(), RequestFitConfig(out=out, data=RequestsConfig(root=None), members=("lexical-requests",))
+    )
+    return out / "lexical-requests"
 
 
 def run(*arguments: str) -> str:

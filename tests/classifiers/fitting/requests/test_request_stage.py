@@ -8,7 +8,6 @@ import pytest
 from labelled_requests import made_up_table, telling
 
 from classifiers import build_classifier
-from classifiers.artifact import read_card
 from classifiers.assessment.scored import HARM
 from classifiers.errors import UnknownMemberError
 from classifiers.fitting.metrics import auroc
@@ -28,7 +27,7 @@ from classifiers.fitting.requests.stage import (
     leave_out,
 )
 from classifiers.fitting.requests.work import WorkFolder
-from classifiers.lexical.artifact import LexicalCard
+from classifiers.lexical.artifact import load_card
 from classifiers.requests.reading import RequestsConfig
 
 needs_encoder = pytest.mark.skipif(
@@ -42,13 +41,13 @@ def config(out: Path, *members: str) -> RequestFitConfig:
 
 def test_a_lexical_classifier_is_fitted_calibrated_and_written(tmp_path: Path) -> None:
     table = made_up_table(160)
-    figures = fit_on_table(table, config(tmp_path, "lexical"))["lexical"]
-    card = read_card(tmp_path / "lexical", LexicalCard, member="lexical")
+    figures = fit_on_table(table, config(tmp_path, "lexical-requests"))["lexical-requests"]
+    card = load_card(tmp_path / "lexical-requests")
     assert card.figures == figures
     assert (card.command, card.seed, card.categories) == ("a test", 3, CATEGORIES)
     assert {source.name for source in card.sources} == {"north set", "east set", "south set", "minimal_pairs"}
     assert all(source.licence == "Apache-2.0" and source.rows > 0 for source in card.sources)
-    classifier = build_classifier("lexical-requests", path=tmp_path / "lexical")
+    classifier = build_classifier("lexical-requests", path=tmp_path / "lexical-requests")
     [found] = classifier.score([[{"role": "user", "content": f"tellme blue {telling('hate')} river"}]])
     assert max(found, key=lambda c: found[c] if c != HARM else 0) == "hate"
     assert found[HARM] > 0.5
@@ -67,14 +66,14 @@ def test_what_ships_as_an_ensemble_computes_what_was_stacked(tmp_path: Path) -> 
     parts = {member: build_classifier(member, path=tmp_path / member) for member in MEMBERS}
     found = leave_out(table, build_recipes(table, MEMBERS, None), work=WorkFolder())
     odds = []
-    for member in ("lexical", "embedding"):
+    for member in ("lexical-requests", "embedding"):
         numbers, logits = pooled(found.folds[member])
         odds.append(calibrated_odds(logits, fit_scalings(table, numbers, logits)))
     stacking = fit_stacking(table, numbers, odds)
     conversations = [row.conversation for row in table.rows[:20]]
     scores = {
         member: [list(each.values()) for each in parts[member].score(conversations)]
-        for member in ("lexical", "embedding")
+        for member in ("lexical-requests", "embedding")
     }
     own = [np.log(np.array(each)) - np.log1p(-np.array(each)) for each in scores.values()]
     wanted = stacked(own, stacking)
@@ -84,6 +83,6 @@ def test_what_ships_as_an_ensemble_computes_what_was_stacked(tmp_path: Path) -> 
 
 
 def test_unknown_members_and_an_ensemble_without_its_parts_are_refused(tmp_path: Path) -> None:
-    for members in (("oracle",), ("ensemble", "lexical")):
+    for members in (("oracle",), ("ensemble", "lexical-requests")):
         with pytest.raises(UnknownMemberError, match="wanted some of"):
             fit_requests(config(tmp_path, *members))
