@@ -18,10 +18,25 @@ from safetensors.numpy import load
 
 from classifiers.conversation import ConversationWeights
 from classifiers.errors import ArtifactError
+from classifiers.lexical.artifact import CARD_FILE, WEIGHTS_FILE, SourceCard
 from classifiers.reading import ReadingWeights
 
-CARD_FILE = "card.json"
-WEIGHTS_FILE = "weights.safetensors"
+__all__ = [
+    "CARD_FILE",
+    "NAME_DIGITS",
+    "WEIGHTS_FILE",
+    "Card",
+    "ConversationCard",
+    "SourceCard",
+    "StrictCard",
+    "checked_tensor",
+    "read_card",
+    "read_tensors",
+    "save_artifact",
+    "sha256_of",
+    "sha256_of_file",
+]
+
 NAME_DIGITS = 6
 """Digits of a hash that a member's name shows."""
 
@@ -46,19 +61,6 @@ class ConversationCard(StrictCard):
             turn_decay=self.turn_decay, system_weight=self.system_weight, context_limit=self.context_limit
         )
         return ReadingWeights(turns=turns, tool_weight=self.tool_weight)
-
-
-class SourceCard(StrictCard):
-    """One data set that trained the classifier."""
-
-    name: str
-    licence: str
-    rows: int
-    """Rows used for fitting, after deduplication and sampling."""
-    positives: dict[str, int]
-    """Positive rows by category."""
-    sha256: str
-    """Over the normalised texts and labels that were used, in order."""
 
 
 @runtime_checkable
