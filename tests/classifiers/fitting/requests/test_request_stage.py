@@ -58,6 +58,7 @@ def test_a_lexical_classifier_is_fitted_calibrated_and_written(tmp_path: Path) -
     assert {"lodo.mean.auroc", "pairs.auroc", "budget.overall.1_percent.threshold"} <= figures.keys()
 
 
+@pytest.mark.slow
 @needs_encoder
 def test_what_ships_as_an_ensemble_computes_what_was_stacked(tmp_path: Path) -> None:
     table = made_up_table(96)
