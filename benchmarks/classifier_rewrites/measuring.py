@@ -34,7 +34,10 @@ class Measured:
 
 
 def measure(
-    chosen: Chosen, on: Mapping[str, HarmClassifier], off: Mapping[str, HarmClassifier], tell: Progress = lambda *_: None
+    chosen: Chosen,
+    on: Mapping[str, HarmClassifier],
+    off: Mapping[str, HarmClassifier],
+    tell: Progress = lambda *_: None,
 ) -> dict[str, float]:
     """All figures.
 

@@ -1,4 +1,4 @@
-"""Which requests are disguised: held-out rows of sets that trained, which a member knows best and can lose most on."""
+"""Which requests are disguised: held-out rows of sets that trained, which a member knows best and loses most on."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Chosen:
         return [*self.harmful, *self.hard]
 
 
-def choose(
-    rows: Iterable[RequestRow], *, seed: int, of_a_family: int = OF_A_FAMILY, benign: int = BENIGN
-) -> Chosen:
+def choose(rows: Iterable[RequestRow], *, seed: int, of_a_family: int = OF_A_FAMILY, benign: int = BENIGN) -> Chosen:
     """A seeded choice of held-out rows.
 
     Raises:
         BenchmarkError: there are no harmful rows, or no hard benign ones.
     """
-    ranked = sorted((row for row in rows if row.trains and len(row.text) <= LONGEST), key=lambda row: _rank(row, seed))
+    ranked = sorted(
+        (row for row in rows if row.trains and len(row.text) <= LONGEST), key=lambda row: _rank(row, seed)
+    )
     taken: Counter[str] = Counter()
     harmful = []
     for row in (row for row in ranked if row.harmful):

@@ -121,8 +121,10 @@ def zero_width(text: str, draw: random.Random) -> str:
     """Characters that nobody sees, in one after the first letter and in four of ten gaps after that."""
     pieces = []
     for word in text.split(" "):
-        gaps = (n == 1 or draw.random() < _SHARE_OF_GAPS for n in range(1, len(word)))
-        pieces.append(word[:1] + "".join((draw.choice(_UNSEEN) if gap else "") + c for gap, c in zip(gaps, word[1:])))
+        gaps = (
+            "" if n > 1 and draw.random() >= _SHARE_OF_GAPS else draw.choice(_UNSEEN) for n in range(1, len(word))
+        )
+        pieces.append(word[:1] + "".join(gap + c for gap, c in zip(gaps, word[1:], strict=True)))
     return " ".join(pieces)
 
 
@@ -161,7 +163,9 @@ def _exchanged(text: str, draw: random.Random, table: Mapping[str, str]) -> str:
     """`text` with half of the letters of `table` exchanged, and one at least where there is any."""
     places = [n for n, c in enumerate(text) if (c if c in table else c.lower()) in table]
     chosen = {n for n in places if draw.random() < _SHARE_OF_LETTERS} or set(places[:1])
-    return "".join(draw.choice(table[c if c in table else c.lower()]) if n in chosen else c for n, c in enumerate(text))
+    return "".join(
+        draw.choice(table[c if c in table else c.lower()]) if n in chosen else c for n, c in enumerate(text)
+    )
 
 
 NAMED = ("homoglyphs", "rare_homoglyphs", "zero_width", "leetspeak", "base64", "rot13")
