@@ -180,17 +180,19 @@ def test_readings_are_switched_in_the_members_and_in_the_whole(tmp_path: Path) -
     assert isinstance(ensemble, EnsembleClassifier)
     with pytest.raises(BenchmarkError, match=r"lexical:.* ships without readings"):
         check_shipped(ensemble)
-    plain = "what is rude about the film"
-    encoded = base64.b64encode(plain.encode()).decode()
-    assert plain in readings(encoded)
-    turns = [[{"role": "user", "content": text}] for text in (plain, encoded)]
+    plain = [
+        f"what is {word} about the film" for word in ("rude", "nice", "lazy", "a potato", "the clown", "nice to")
+    ]
+    encoded = [base64.b64encode(text.encode()).decode() for text in plain]
+    assert all(text in readings(disguise) for text, disguise in zip(plain, encoded, strict=True))
+    clear, hidden = ([[{"role": "user", "content": text}] for text in texts] for texts in (plain, encoded))
     on, off = (reading(ensemble, disguised=disguised) for disguised in (True, False))
     assert list(on) == list(off) == ["lexical", "embedding", "ensemble"]
     for member in on:
-        assert on[member].score(turns[:1]) == off[member].score(turns[:1])
-        read, unread = on[member].score(turns)[1], off[member].score(turns)[1]
-        assert all(read[c] >= unread[c] for c in read)
-        assert read != unread
+        assert on[member].score(clear) == off[member].score(clear)
+        pairs = zip(on[member].score(hidden), on[member].score(clear), strict=True)
+        assert all(read[c] >= said[c] for read, said in pairs for c in read)
+        assert on[member].score(hidden) != off[member].score(hidden)
 
 
 def test_all_disguises_of_real_members_are_measured_and_shown(tmp_path: Path) -> None:
