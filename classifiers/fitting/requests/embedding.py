@@ -78,7 +78,8 @@ class EmbeddingRecipe:
         by_window = head.logits(vectors.vectors.astype(np.float64))
         highest = np.full((len(self.table.rows), len(CATEGORIES)), -np.inf)
         np.maximum.at(highest, vectors.text, by_window)
-        return highest[unseen]
+        scores: Logits = highest[unseen]
+        return scores
 
     def weights(self, train: Numbers) -> LogisticWeights:
         """One logistic regression a category."""

@@ -28,7 +28,10 @@ class LogisticWeights:
 
     def logits(self, matrix: Any) -> Float64[np.ndarray, "row category"]:
         """Log-odds of the rows of a matrix, sparse or dense."""
-        return np.asarray(matrix @ self.weights.astype(matrix.dtype), dtype=np.float64) + self.intercept
+        found: Float64[np.ndarray, "row category"] = (
+            np.asarray(matrix @ self.weights.astype(matrix.dtype), dtype=np.float64) + self.intercept
+        )
+        return found
 
 
 def fit_logistic(

@@ -62,7 +62,8 @@ def stacked(odds: Sequence[Logits], stacking: Stacking) -> dict[str, Float64[np.
 
 def calibrated_odds(logits: Logits, scalings: Sequence[PlattScaling]) -> Logits:
     """Log-odds of every row after each category's scaling."""
-    return logits * np.array([s.slope for s in scalings]) + np.array([s.intercept for s in scalings])
+    odds: Logits = logits * np.array([s.slope for s in scalings]) + np.array([s.intercept for s in scalings])
+    return odds
 
 
 def cross_stacked(table: RequestTable, parts: Sequence[Sequence[FoldScores]]) -> Mapping[str, ScoredRows]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from classifiers.artifact import save_artifact
 from classifiers.assessment.leave_out import leave_out_figures
@@ -24,7 +25,9 @@ from classifiers.fitting.requests.table import RequestTable
 from classifiers.fitting.requests.work import WorkFolder
 from classifiers.requests.reading import RequestsConfig, read_requests
 
-LEXICAL, EMBEDDING, ENSEMBLE = "lexical", "embedding", "ensemble"
+LEXICAL: Literal["lexical"] = "lexical"
+EMBEDDING: Literal["embedding"] = "embedding"
+ENSEMBLE = "ensemble"
 PARTS = (LEXICAL, EMBEDDING)
 MEMBERS = (*PARTS, ENSEMBLE)
 

@@ -33,7 +33,10 @@ class TextVectors:
         """One vector of length 1 a text: what a head is fitted on."""
         first = np.flatnonzero(np.diff(self.text, prepend=-1))
         sums: Float32[np.ndarray, "text d_model"] = np.add.reduceat(self.vectors, first, axis=0)
-        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.float32(1e-12))
+        means: Float32[np.ndarray, "text d_model"] = sums / np.maximum(
+            np.linalg.norm(sums, axis=1, keepdims=True), np.float32(1e-12)
+        )
+        return means
 
 
 def encoded(

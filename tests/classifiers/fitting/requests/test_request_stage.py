@@ -61,7 +61,7 @@ def test_a_lexical_classifier_is_fitted_calibrated_and_written(tmp_path: Path) -
 
 @needs_encoder
 def test_what_ships_as_an_ensemble_computes_what_was_stacked(tmp_path: Path) -> None:
-    table = made_up_table(64)
+    table = made_up_table(96)
     figures = fit_on_table(table, config(tmp_path, *MEMBERS))
     assert set(figures) == set(MEMBERS)
     parts = {member: build_classifier(member, path=tmp_path / member) for member in MEMBERS}
