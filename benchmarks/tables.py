@@ -14,6 +14,8 @@ from benchmarks import (
     card_tables,
     circuits_tables,
     classifier_eval_tables,
+    classifier_peers_tables,
+    classifier_rewrites_tables,
     harm_scorer_tables,
     robustness_tables,
     serving_tables,
@@ -278,6 +280,17 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "classifier_eval.budgets": _requests(classifier_eval_tables.budget_rows),
     "classifier_eval.latency": _requests(classifier_eval_tables.latency_rows),
     "classifier_eval.made_on": _once_measured("classifier_eval", _made_on("classifier_eval")),
+    "classifier_rewrites.figures": _once_measured(
+        "classifier_rewrites", _figures("classifier_rewrites", classifier_rewrites_tables.rewrite_rows)
+    ),
+    "classifier_rewrites.made_on": _once_measured("classifier_rewrites", _made_on("classifier_rewrites")),
+    "classifier_peers.summary": _once_measured(
+        "classifier_peers", _figures("classifier_peers", classifier_peers_tables.summary_rows)
+    ),
+    "classifier_peers.families": _once_measured(
+        "classifier_peers", _figures("classifier_peers", classifier_peers_tables.family_rows)
+    ),
+    "classifier_peers.made_on": _once_measured("classifier_peers", _made_on("classifier_peers")),
     "scorers.figures": _scorers,
     "scorers.made_on": _made_on("scorers"),
     "harm_scorers.accuracy": _figures("harm_scorers", harm_scorer_tables.accuracy_rows),
