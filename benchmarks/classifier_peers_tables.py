@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_OURS = ("lexical", "embedding", "ensemble")
+_OURS = ("lexical-requests", "embedding", "ensemble")
 _COLUMNS = ("auroc", "recall_at_1_percent", "recall_at_5_percent", "f1")
 _SUFFIX = ".milliseconds.p50"
 

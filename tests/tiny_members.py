@@ -147,7 +147,7 @@ def write_ensemble(path: Path, *, second: str = "embedding") -> EnsembleCard:
     card = EnsembleCard(
         categories=CATEGORIES,
         parts=(
-            EnsemblePartCard(member="lexical", path="lexical", weights={"toxicity": 1.0, "violence": 2.0}),
+            EnsemblePartCard(member="lexical-requests", path="lexical", weights={"toxicity": 1.0, "violence": 2.0}),
             EnsemblePartCard(member="embedding", path=second, weights={"toxicity": 3.0}),
         ),
         calibration={"toxicity": TemperatureCard(temperature=0.5), "violence": TemperatureCard()},

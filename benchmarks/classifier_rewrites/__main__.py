@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _figures(root: Path, limit: int | None) -> dict[str, float]:
     torch.set_num_threads(1)
-    parts = ("lexical", "embedding")
+    parts = ("lexical-requests", "embedding")
     shipped = {part: build_classifier(part, path=shipped_path(part)) for part in parts}
     ensemble = build_classifier("ensemble", path=shipped_path("ensemble"))
     if not isinstance(ensemble, EnsembleClassifier):

@@ -8,7 +8,7 @@ from benchmarks.errors import BenchmarkError
 from classifiers.base import Conversation, HarmClassifier
 from classifiers.embedding import EmbeddingClassifier
 from classifiers.ensemble import EnsembleClassifier
-from classifiers.lexical import LexicalClassifier
+from classifiers.lexical_requests import RequestsLexicalClassifier
 
 
 class Remembering:
@@ -52,14 +52,14 @@ def check_shipped(ensemble: EnsembleClassifier) -> None:
         BenchmarkError: a part does not.
     """
     for part in ensemble.parts:
-        if not part.card.readings:  # type: ignore[attr-defined]
+        if isinstance(part, EmbeddingClassifier) and not part.card.readings:
             raise BenchmarkError(f"{part.name} ships without readings; wanted a card with `readings`: true")
 
 
 def _switched(part: HarmClassifier, disguised: bool) -> HarmClassifier:
-    if isinstance(part, LexicalClassifier):
-        return LexicalClassifier(part.card.model_copy(update={"readings": disguised}), part.tensors)
+    if isinstance(part, RequestsLexicalClassifier):
+        return RequestsLexicalClassifier(part.ngrams, readings=disguised)
     if isinstance(part, EmbeddingClassifier):
         card = part.card.model_copy(update={"readings": disguised})
         return EmbeddingClassifier(card, part.tensors, part.encoder)
-    raise BenchmarkError(f"a part of the ensemble is {part.name}; wanted a lexical or an embedding one")
+    raise BenchmarkError(f"a part of the ensemble is {part.name}; wanted lexical-requests or an embedding one")

@@ -138,16 +138,16 @@ def test_figures_by_hand() -> None:
 def test_tables_show_contenders_and_families() -> None:
     prompts = choose(scored(), seed=0)
     figures = {}
-    for name in ("lexical", "better_profanity"):
+    for name in ("lexical-requests", "better_profanity"):
         own = ranking_figures(prompts, scored(), count=50) | {"milliseconds.p50": 0.25, "milliseconds.p99": 0.5}
         figures |= {f"{name}.{figure}": value for figure, value in own.items()}
     header, *rows = summary_rows(figures)
-    assert [found[0] for found in rows] == ["`lexical` (ours)", "better-profanity"]
+    assert [found[0] for found in rows] == ["`lexical-requests` (ours)", "better-profanity"]
     assert rows[0][1] == "0.500"
     assert rows[0][-2:] == ["0.25 ms", "0.50 ms"]
     assert {len(found) for found in (header, *rows)} == {8}
     header, *rows = family_rows(figures)
-    assert header == ["family", "harmful", "rows", "`lexical` (ours)", "better-profanity"]
+    assert header == ["family", "harmful", "rows", "`lexical-requests` (ours)", "better-profanity"]
     assert [found[:3] for found in rows] == [["one", "6", "10"], ["two", "6", "10"]]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_members import write_ensemble, write_lexical
+from tiny_members import write_embedding, write_ensemble
 
 from benchmarks.classifier_rewrites import rewriting
 from benchmarks.classifier_rewrites.measuring import Measured, measure, member_figures
@@ -176,9 +176,10 @@ def test_a_text_is_judged_once() -> None:
 
 def test_readings_are_switched_in_the_members_and_in_the_whole(tmp_path: Path) -> None:
     write_ensemble(tmp_path)
+    write_embedding(tmp_path / "embedding", readings=False)
     ensemble = build_classifier("ensemble", path=tmp_path)
     assert isinstance(ensemble, EnsembleClassifier)
-    with pytest.raises(BenchmarkError, match=r"lexical:.* ships without readings"):
+    with pytest.raises(BenchmarkError, match=r"embedding:.* ships without readings"):
         check_shipped(ensemble)
     plain = [
         f"what is {word} about the film" for word in ("rude", "nice", "lazy", "a potato", "the clown", "nice to")
@@ -187,7 +188,7 @@ def test_readings_are_switched_in_the_members_and_in_the_whole(tmp_path: Path) -
     assert all(text in readings(disguise) for text, disguise in zip(plain, encoded, strict=True))
     clear, hidden = ([[{"role": "user", "content": text}] for text in texts] for texts in (plain, encoded))
     on, off = (reading(ensemble, disguised=disguised) for disguised in (True, False))
-    assert list(on) == list(off) == ["lexical", "embedding", "ensemble"]
+    assert list(on) == list(off) == ["lexical-requests", "embedding", "ensemble"]
     for member in on:
         assert on[member].score(clear) == off[member].score(clear)
         pairs = zip(on[member].score(hidden), on[member].score(clear), strict=True)
@@ -197,7 +198,6 @@ def test_readings_are_switched_in_the_members_and_in_the_whole(tmp_path: Path) -
 
 def test_all_disguises_of_real_members_are_measured_and_shown(tmp_path: Path) -> None:
     write_ensemble(tmp_path)
-    write_lexical(tmp_path / "lexical", readings=True)
     ensemble = build_classifier("ensemble", path=tmp_path)
     assert isinstance(ensemble, EnsembleClassifier)
     check_shipped(ensemble)

@@ -116,7 +116,7 @@ def test_a_card_that_does_not_hold_together_is_refused(tmp_path: Path, change: d
 
 def test_a_pinned_part_must_be_the_one_that_was_calibrated(tmp_path: Path) -> None:
     write_ensemble(tmp_path)
-    name = build_classifier("lexical", path=tmp_path / "lexical").name
+    name = build_classifier("lexical-requests", path=tmp_path / "lexical").name
     file = tmp_path / "card.json"
     written = json.loads(file.read_text())
     for pinned, fits in ((name, True), ("lexical:000000", False)):
