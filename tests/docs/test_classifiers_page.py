@@ -20,7 +20,7 @@ CONFIGS = {"labels": LabelsConfig, "answers": AnswersConfig, "moderations": Mode
 
 
 def test_every_member_is_described() -> None:
-    named = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[^|]+) \|", MEMBERS, re.MULTILINE)))
+    named = re.findall(r"`([\w-]+)`", " ".join(re.findall(r"^\| (`[^|]+) \|", MEMBERS, re.MULTILINE)))
     assert set(named) == set(CLASSIFIER_MEMBERS)
     intro = PAGE.partition("\n## ")[0]
     assert all(f"`{member}`" in intro for member in CLASSIFIER_MEMBERS)

@@ -12,6 +12,9 @@ from classifiers.requests.reading import RequestsConfig
 from server.cli import build_cli
 from server.cli.classifier_report import figure_rows
 
+# Each worker that runs some of these fits a member.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -39,6 +39,7 @@ def config(out: Path, *members: str) -> RequestFitConfig:
     return RequestFitConfig(out=out, data=RequestsConfig(root=None, seed=3), members=members, command="a test")
 
 
+@pytest.mark.slow
 def test_a_lexical_classifier_is_fitted_calibrated_and_written(tmp_path: Path) -> None:
     table = made_up_table(160)
     figures = fit_on_table(table, config(tmp_path, "lexical-requests"))["lexical-requests"]
