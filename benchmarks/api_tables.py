@@ -26,6 +26,8 @@ from server.api.chat.tools import WireCall, WireCalled, WireFunction, WireTool
 from server.api.chat.wire import ChatCompletionRequest, Message, TextPart
 from server.api.completions import answers as completions
 from server.api.completions.wire import CompletionRequest
+from server.api.embeddings import answers as embeddings
+from server.api.embeddings import wire as embeddings_wire
 from server.api.models import ModelCard
 from server.api.moderations import answers as moderations
 from server.api.moderations import wire as moderations_wire
@@ -83,6 +85,10 @@ WIRES: Mapping[str, type[Any]] = {
     "api.moderations.part": moderations_wire.ModerationPart,
     "api.moderations.answer": moderations.ModerationResponse,
     "api.moderations.result": moderations.ModerationResult,
+    "api.embeddings.request": embeddings_wire.EmbeddingRequest,
+    "api.embeddings.answer": embeddings.EmbeddingResponse,
+    "api.embeddings.embedding": embeddings.Embedding,
+    "api.embeddings.usage": embeddings.EmbeddingUsage,
     "api.tokenize.request": tokens.TokenizeRequest,
     "api.tokenize.answer": tokens.Tokenized,
     "api.detokenize.request": tokens.DetokenizeRequest,

@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmarks import (
     card_tables,
     circuits_tables,
+    classifier_eval_tables,
+    classifier_peers_tables,
+    classifier_rewrites_tables,
     harm_scorer_tables,
     robustness_tables,
     serving_tables,
@@ -239,12 +242,16 @@ def _robustness(name: str, named: Sequence[tuple[str, str, int]]) -> Callable[[L
 
 
 def _circuits(rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callable[[Load], str]:
-    return _once_measured(_figures("circuits", rows))
+    return _once_measured("circuits", _figures("circuits", rows))
 
 
-def _once_measured(table: Callable[[Load], str]) -> Callable[[Load], str]:
-    """Until the first result of `benchmarks.circuits` is committed, its tables say so."""
-    measured = (results_folder() / "circuits.json").exists()
+def _requests(rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callable[[Load], str]:
+    return _once_measured("classifier_eval", _figures("classifier_eval", rows))
+
+
+def _once_measured(name: str, table: Callable[[Load], str]) -> Callable[[Load], str]:
+    """Until the first result of a benchmark is committed, its tables say so."""
+    measured = (results_folder() / f"{name}.json").exists()
     return table if measured else lambda _: "Not measured yet.\n"
 
 
@@ -265,6 +272,25 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "classifier_lexical.made_on": _made_on("classifier_lexical"),
     "classifier_path.latency": _path,
     "classifier_path.made_on": _made_on("classifier_path"),
+    "classifier_eval.summary": _requests(classifier_eval_tables.summary_rows),
+    "classifier_eval.families": _requests(classifier_eval_tables.family_rows),
+    "classifier_eval.lodo": _requests(classifier_eval_tables.category_rows("lodo")),
+    "classifier_eval.heldout": _requests(classifier_eval_tables.category_rows("heldout")),
+    "classifier_eval.reliability": _requests(classifier_eval_tables.reliability_rows),
+    "classifier_eval.budgets": _requests(classifier_eval_tables.budget_rows),
+    "classifier_eval.latency": _requests(classifier_eval_tables.latency_rows),
+    "classifier_eval.made_on": _once_measured("classifier_eval", _made_on("classifier_eval")),
+    "classifier_rewrites.figures": _once_measured(
+        "classifier_rewrites", _figures("classifier_rewrites", classifier_rewrites_tables.rewrite_rows)
+    ),
+    "classifier_rewrites.made_on": _once_measured("classifier_rewrites", _made_on("classifier_rewrites")),
+    "classifier_peers.summary": _once_measured(
+        "classifier_peers", _figures("classifier_peers", classifier_peers_tables.summary_rows)
+    ),
+    "classifier_peers.families": _once_measured(
+        "classifier_peers", _figures("classifier_peers", classifier_peers_tables.family_rows)
+    ),
+    "classifier_peers.made_on": _once_measured("classifier_peers", _made_on("classifier_peers")),
     "scorers.figures": _scorers,
     "scorers.made_on": _made_on("scorers"),
     "harm_scorers.accuracy": _figures("harm_scorers", harm_scorer_tables.accuracy_rows),
@@ -290,7 +316,7 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
     "circuits.size": _circuits(circuits_tables.size_rows),
     "circuits.mitigation": _circuits(circuits_tables.mitigation_rows),
     "circuits.baselines": _circuits(circuits_tables.baseline_rows),
-    "circuits.made_on": _once_measured(_made_on("circuits")),
+    "circuits.made_on": _once_measured("circuits", _made_on("circuits")),
     **{name: _circuits(rows) for name, rows in case_tables().items()},
     "tracing.heads": _figures("tracing", tracing_tables.heads_rows),
     "tracing.screen": _figures("tracing", tracing_tables.screen_rows),

@@ -3,6 +3,8 @@
     ClassifiersError
       x ClassifierError         a score that cannot be had or trusted; callers then use full strength
           x ArtifactError           a fitted classifier whose files cannot be read or do not verify
+          x MemberConfigError       a member's configuration that is not in its format, or names what is not there
+          x RemoteError             a service that judges texts and did not, in time or at all
       x UnknownMemberError      a member, scorer or data set that no factory knows
       x SourceFormatError       a data file that is not in its published format
       x FitError                data or a configuration from which nothing can be fitted
@@ -23,6 +25,14 @@ class ClassifierError(ClassifiersError):
 
 class ArtifactError(ClassifierError):
     """Files of a fitted classifier that cannot be read, or differ from what its card declares."""
+
+
+class MemberConfigError(ClassifierError):
+    """A member's configuration that is missing, not in its format, or asks for what is not there."""
+
+
+class RemoteError(ClassifierError):
+    """A remote judge that cannot be reached, refuses, takes too long, or answers what cannot be read."""
 
 
 class UnknownMemberError(ClassifiersError):

@@ -63,7 +63,7 @@ class ClassifierSection(_Section):
     member: str = "lexical"
     """A member of the classifiers' factory, or `none` (only where no bundle has a gate)."""
     path: Path | None = None
-    """Directory of a fitted member; None for the shipped one."""
+    """Directory of a fitted member, or of the configuration of one that is not fitted; None for the shipped one."""
     timeout_seconds: float = Field(default=1.0, gt=0, le=60)
     """After which a request runs at full strength."""
 

@@ -10,6 +10,7 @@
           x BodyTooLargeError           more bytes than the server reads
           x MediaTypeError              a body that is not declared as JSON
           x NoClassifierError           texts cannot be judged here: no classifier is loaded
+          x NoEncoderError              texts cannot be embedded here: no sentence encoder is loaded
           x BundleRefusedError          a bundle that cannot be read, trusted or planned with
           x BundleConflictError         a change of bundles that the present state does not allow
           x AuthenticationError         no valid API key
@@ -76,6 +77,10 @@ class MediaTypeError(RequestError):
 
 class NoClassifierError(RequestError):
     """Texts cannot be judged here."""
+
+
+class NoEncoderError(RequestError):
+    """Texts cannot be embedded here."""
 
 
 class ModerationFailedError(ServerError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from breakers.bundles import Bundle
 from breakers.scoring import HarmScorer
 from classifiers.base import HarmClassifier
+from classifiers.encoders import TextEncoder, encoder_in
 from server.access.access import Access
 from server.access_metrics import AccessFile
 from server.audit import AuditLog, ServerLogAudit
@@ -90,6 +91,8 @@ class ServerState:
     names: ServedNames
     metrics: Metrics
     classifier: HarmPotential | None
+    encoder: TextEncoder | None
+    """The classifier's, where it has one."""
     outputs: OutputScoring | None
     generation: GenerationService
     bundles: BundleManager
@@ -134,6 +137,7 @@ def assemble(parts: ServerParts) -> ServerState:
         names=names,
         metrics=metrics,
         classifier=classifier,
+        encoder=encoder_in(parts.classifier),
         outputs=outputs,
         generation=generation,
         bundles=_manager(parts, deployments, metrics, selftest),

@@ -18,6 +18,8 @@ from server.api.completions.route import completions_router
 from server.api.completions.wire import CompletionRequest
 from server.api.description import DescribedApi
 from server.api.edge.requests import RequestEdge
+from server.api.embeddings.route import embeddings_router
+from server.api.embeddings.wire import EmbeddingRequest
 from server.api.errors import install_handlers
 from server.api.models import models_router
 from server.api.moderations.route import moderations_router
@@ -29,6 +31,7 @@ from server.api.responses.wire import ResponseRequest
 from server.api.tokens.route import tokens_router
 from server.api.tokens.wire import DetokenizeRequest, TokenizeRequest
 from server.api.version import installed_version, version_router
+from server.embedding import Embedder
 from server.harm.moderation import Moderator
 from server.state import ServerState
 
@@ -70,6 +73,7 @@ def create_app(state: ServerState) -> FastAPI:
         CompletionRequest,
         ResponseRequest,
         ModerationRequest,
+        EmbeddingRequest,
         TokenizeRequest,
         DetokenizeRequest,
     )
@@ -81,6 +85,7 @@ def create_app(state: ServerState) -> FastAPI:
     ready = [Depends(require_ready(state.readiness, state.generation))]
     moderations = moderations_router(Moderator(state.classifier, state.metrics), state.body_limit)
     app.include_router(moderations, dependencies=ready)
+    app.include_router(embeddings_router(Embedder(state.encoder), state.body_limit), dependencies=ready)
     room = []
     if state.queue_size is not None:
         room = [Depends(Admission(state.engine, state.generation, state.queue_size).admit)]

@@ -26,6 +26,7 @@ from server.errors import (
     MediaTypeError,
     ModerationFailedError,
     NoClassifierError,
+    NoEncoderError,
     NotReadyError,
     PermissionDeniedError,
     RateLimitedError,
@@ -101,7 +102,7 @@ def _describe_server_error(error: ServerError) -> ErrorReply:
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
         return ErrorReply(status=429, message=str(error), type="rate_limit_error", code=error.code, headers=headers)
     status, headers = 400, {}
-    if isinstance(error, UnknownModelError | UnknownBreakerError | NoClassifierError):
+    if isinstance(error, UnknownModelError | UnknownBreakerError | NoClassifierError | NoEncoderError):
         status = 404
     elif isinstance(error, BodyTooLargeError):
         status = 413

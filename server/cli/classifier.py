@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from server.cli import classifier_fit, scorer_fit
+from server.cli import classifier_bench, classifier_card, classifier_fit, scorer_fit
 from server.cli.failures import CommandError
 
 if TYPE_CHECKING:
@@ -30,19 +30,25 @@ def build() -> typer.Typer:
     group.command("fit-judge")(classifier_fit.fit_judge)
     group.command("fit-scorer")(scorer_fit.fit_scorer)
     group.command("eval")(classifier_fit.evaluate)
+    group.command("card")(classifier_card.card)
+    group.command("bench")(classifier_bench.bench)
     return group
 
 
 def score(
     file: Annotated[str, typer.Argument(help="JSON Lines with `text` or `messages`; - for standard input.")],
-    member: Annotated[str, typer.Option(help="Which classifier.")] = "lexical",
+    member: Annotated[
+        str | None, typer.Option(help="Which classifier; the best general one that ships and loads if left out.")
+    ] = None,
     path: Annotated[Path | None, typer.Option(help="Directory of a fitted classifier.")] = None,
 ) -> None:
     """Write one JSON object a line: `harm_potential` (the highest) and `categories`."""
-    from classifiers import build_classifier
+    from classifiers import best_classifier, build_classifier
 
     lines = _lines(file)
-    classifier = build_classifier(member, path=path)
+    if member is None and path is not None:
+        raise CommandError(f"{path}: name the member that is in it too, with --member")
+    classifier = best_classifier() if member is None else build_classifier(member, path=path)
     for conversations in _batches(_conversations(lines, file)):
         for scored in score_lines(classifier, conversations):
             typer.echo(json.dumps(scored))

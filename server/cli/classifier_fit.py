@@ -1,18 +1,29 @@
-"""`scalpel classifier observe|fit|eval`: making and measuring the lexical classifier."""
+"""`scalpel classifier observe|fit|eval`: making and measuring classifiers, the demo's and the general ones."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.cli.classifier_requests import ALL, evaluate_general, fit_general
 from server.cli.failures import CommandError
 
 if TYPE_CHECKING:
     from classifiers.fitting.data import DataConfig
+
+
+class Prompts(StrEnum):
+    """What a classifier is fitted and measured on."""
+
+    DEMO = "demo"
+    REQUESTS = "requests"
+
 
 PublicRoot = Annotated[
     Path | None,
@@ -20,6 +31,13 @@ PublicRoot = Annotated[
 ]
 DemoRows = Annotated[int | None, typer.Option(min=1, help="Draws of the demo's training stream.")]
 RowsPerKind = Annotated[int, typer.Option(min=1, help="Calibration and held-out prompts of each kind of the demo.")]
+On = Annotated[
+    Prompts,
+    typer.Option(help="demo: the demo's lexical classifier; requests: the general ones, on labelled requests."),
+]
+Work = Annotated[
+    Path | None, typer.Option(help="Folder that keeps sentence vectors and fold scores, for going on after a stop.")
+]
 Seed = Annotated[int, typer.Option(help="Of the prompts.")]
 OutcomesPath = Annotated[
     Path | None, typer.Option(help="What `observe` wrote: calibrate to what the unmodified model did.")
@@ -53,8 +71,14 @@ def fit(
     demo_rows: DemoRows = None,
     rows_per_kind: RowsPerKind = 1000,
     seed: Seed = 0,
+    on: On = Prompts.DEMO,
+    members: Annotated[str, typer.Option(help="Of the general ones: which, by comma.")] = ALL,
+    work: Work = None,
 ) -> None:
-    """Fit the lexical classifier, measure it on held-out prompts, and print the figures as JSON."""
+    """Fit classifiers, measure them on held-out prompts, and print the figures as JSON."""
+    if on is Prompts.REQUESTS:
+        _refuse("--on demo", {"--outcomes": outcomes, "--demo-rows": demo_rows})
+        return fit_general(out, data, members, work=work, seed=seed)
     from classifiers.fitting.stage import FitConfig
     from classifiers.fitting.stage import fit as fit_classifier
 
@@ -86,15 +110,29 @@ def fit_judge(
 
 def evaluate(
     path: Annotated[
-        Path | None, typer.Argument(help="Directory of a fitted classifier; the shipped one if left out.")
+        Path | None, typer.Argument(help="Directory of a fitted classifier; what ships if left out.")
     ] = None,
     data: PublicRoot = None,
     outcomes: OutcomesPath = None,
     demo_rows: DemoRows = None,
     rows_per_kind: RowsPerKind = 1000,
     seed: Seed = 0,
+    on: On = Prompts.REQUESTS,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="JSON Lines with `text`, `harmful`, perhaps `category` and `hard`: measure on these."),
+    ] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Also fit again without each family of sets, and measure on it.")
+    ] = False,
+    work: Work = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
 ) -> None:
-    """Measure a fitted classifier on held-out prompts, and print the figures as JSON."""
+    """Measure fitted classifiers per category: AUROC, F1, recall at false positives on hard prompts, calibration."""
+    if on is Prompts.REQUESTS:
+        _refuse("--on demo", {"--outcomes": outcomes, "--demo-rows": demo_rows})
+        return evaluate_general(path, data, file, leave_out=leave_out, work=work, seed=seed, as_json=as_json)
+    _refuse("--on requests", {"--file": file, "--leave-out": leave_out or None, "--work": work})
     from classifiers.fitting.stage import EvaluateConfig
     from classifiers.fitting.stage import evaluate as evaluate_classifier
     from classifiers.lexical import shipped_path
@@ -103,6 +141,12 @@ def evaluate(
         path=path or shipped_path(), data=_data(data, demo_rows, seed, rows_per_kind), outcomes=outcomes
     )
     typer.echo(json.dumps(evaluate_classifier(config), indent=2))
+
+
+def _refuse(needed: str, given: Mapping[str, object]) -> None:
+    named = [option for option, value in given.items() if value is not None]
+    if named:
+        raise CommandError(f"{', '.join(named)} goes with {needed} only")
 
 
 def _data(public_root: Path | None, demo_rows: int | None, seed: int, rows_per_kind: int = 1000) -> DataConfig:

@@ -37,7 +37,7 @@ def serve(
         bool | None, typer.Option("--deterministic", help="Bit-identical results in any batch; slower.")
     ] = None,
     served_model_name: Annotated[str | None, typer.Option(help="What requests call the model.")] = None,
-    classifier: Annotated[str | None, typer.Option(help="What reads harm potentials: lexical or none.")] = None,
+    classifier: Annotated[str | None, typer.Option(help="What reads harm potentials: a member, or none.")] = None,
     classifier_path: Annotated[Path | None, typer.Option(help="Directory of a fitted classifier.")] = None,
     scorer: Annotated[str | None, typer.Option(help="What scores replies, or none.")] = None,
     scoring_rate: Annotated[float | None, typer.Option(help="Share of replies to score, 0 to 1.")] = None,

@@ -26,6 +26,7 @@ ROUTES = {
     "/v1/completions",
     "/v1/responses",
     "/v1/moderations",
+    "/v1/embeddings",
     "/tokenize",
     "/detokenize",
     "/v1/models/{model}",

@@ -81,7 +81,7 @@ def test_verify_refuses_what_acts_otherwise_or_elsewhere(tmp_path: Path, model_d
 def test_classifier_score_reads_text_and_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("classifiers.build_classifier", lambda _member, path: StubClassifier())
     lines = [{"text": "toxicity"}, {"messages": [{"role": "user", "content": "gender_bias"}]}, {"text": "hi"}]
-    output = run("classifier", "score", "-", text="\n".join(map(json.dumps, lines)) + "\n\n")
+    output = run("classifier", "score", "-", "--member", "lexical", text="\n".join(map(json.dumps, lines)) + "\n\n")
     scored = [json.loads(line) for line in output.splitlines()]
     assert [item["harm_potential"] for item in scored] == [0.95, 0.95, 0.02]
     assert scored[1]["categories"] == {"toxicity": 0.02, "gender_bias": 0.95}

@@ -73,7 +73,7 @@ def test_classifier_fit_and_eval(
     assert (config.out, config.data.public_root) == (Path("o"), tmp_path)
     seen = stage("classifiers.fitting.stage.evaluate", {"auc": 0.8})
     monkeypatch.delenv("SCALPEL_DATA")
-    assert json.loads(run("classifier", "eval", "c", "--demo-rows", "9")) == {"auc": 0.8}
+    assert json.loads(run("classifier", "eval", "c", "--on", "demo", "--demo-rows", "9")) == {"auc": 0.8}
     config = seen[0][0][0]
     assert (config.path, config.data.public_root, config.data.demo_rows) == (Path("c"), None, 9)
 

@@ -1,0 +1,15 @@
+"""Self-Instruct's seed tasks and user-oriented instructions: benign requests in many styles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from classifiers.requests.readers.base import RequestSet
+from classifiers.requests.readers.benign import harmless_rows
+from classifiers.requests.record import RequestRow
+
+
+def read(root: Path, known: RequestSet) -> Iterator[RequestRow]:
+    """The tasks."""
+    return harmless_rows(root, known)

@@ -1,0 +1,1 @@
+"""POST /v1/embeddings: vectors of texts by the classifier's sentence encoder, in OpenAI's shape."""
