@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(subject: Subject, work: Path, *, with_variants: bool) -> dict[str, float]:
     _tell(f"{subject.behaviour}: the shipped gate")
-    found = report_part(subject)
+    found, prompts = report_part(subject), subject.draw_prompts()
     for member, classifier in members_for(subject).items():
         _tell(f"{subject.behaviour}: {member}")
-        found |= member_part(subject, member, classifier)
+        found |= member_part(subject, prompts, member, classifier)
     if with_variants:
         found |= choice_part(subject.behaviour, [subject.table, *variant_tables(subject, work, _tell)])
     return found

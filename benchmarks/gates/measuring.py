@@ -22,7 +22,7 @@ from classifiers.choices.fitting import ChoiceConfig, fit_choice
 from classifiers.fitting.metrics import auroc
 from classifiers.gate_table import GateTable
 from classifiers.gates.report import ReportConfig, report_gate
-from classifiers.gates.rescoring import rescore
+from classifiers.gates.rescoring import TablePrompts, rescore
 
 CONFIG = ReportConfig(folds=5, seed=6, resamples=2000)
 SHOWN = ("harm_off", "harm", "change", "cost", "strength", "benign_off_share", "regret_fixed", "regret_per_prompt")
@@ -44,11 +44,11 @@ def report_part(subject: Subject) -> dict[str, float]:
     return prompts | figures | flat(f"{name}.shipped", shown)
 
 
-def member_part(subject: Subject, member: str, classifier: HarmClassifier) -> dict[str, float]:
+def member_part(subject: Subject, prompts: TablePrompts, member: str, classifier: HarmClassifier) -> dict[str, float]:
     """Gates fitted on a classifier's harm potentials, cross-fitted."""
     table = rescore(
         subject.table,
-        subject.prompts,
+        prompts,
         classifier,
         build_classifier(OWN),
         table_sha256=sha256(subject.path.read_bytes()),

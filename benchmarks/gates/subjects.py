@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from benchmarks.case_studies.chains import chain_folder
@@ -20,9 +19,9 @@ from server.cli.gate_stage import gate_for
 TABLE = Path("gate") / "table.safetensors"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One behaviour's breaker. No slots: its prompts are kept once they were drawn."""
+    """One behaviour's breaker."""
 
     behaviour: str
     chain: Path
@@ -35,8 +34,7 @@ class Subject:
         """Of the table."""
         return self.chain / TABLE
 
-    @cached_property
-    def prompts(self) -> TablePrompts:
+    def draw_prompts(self) -> TablePrompts:
         """The table's, drawn again; whoever uses them checks them."""
         return table_prompts(self.table, self.path, PromptSource())[0]
 

@@ -1,4 +1,4 @@
-"""The gates' benchmark: the kept tables are those that the shipped bundles name; figures and tables from small ones."""
+"""The gates' benchmark: kept tables are those that the shipped bundles name; figures and tables from small ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from gate_tables import drawn_table, variant_tables
+from gate_tables import LEVELS, made_up_table, variant_tables
 
 from benchmarks import gates_tables
+from benchmarks.case_studies.chains import chain_folder
 from benchmarks.errors import GatesError, TargetsError
 from benchmarks.gates import __main__ as command
 from benchmarks.gates import measuring, subjects, variants
@@ -21,9 +23,13 @@ from breakers.demo.corpus import BEHAVIOURS
 from breakers.gate import Gate
 from breakers.pipeline.record import RECORD_NAME, read_record
 from breakers.pipeline.stages import Stage
+from classifiers import build_classifier
 from classifiers.assessment.intervals import Interval
+from classifiers.errors import GateTableError
+from classifiers.gate_table import save_gate_table
 from classifiers.gates.report import ReportConfig
-from classifiers.gates.rescoring import rescore
+from classifiers.gates.rescoring import TablePrompts, harm_potentials
+from server.cli.gate_stage import TabulateConfig, demo_prompts
 
 SMALL = ReportConfig(folds=3, resamples=20)
 
@@ -40,16 +46,9 @@ def test_another_table_than_the_bundle_names_is_refused(tmp_path: Path, monkeypa
     shutil.copytree(found.path.parent, tmp_path / "gate")
     monkeypatch.setattr(subjects, "chain_folder", lambda _behaviour: tmp_path)
     assert read_subject("toxicity").gate == found.gate
-    other = read_subject_path("gender_bias")
-    shutil.copy(other, tmp_path / "gate" / "table.safetensors")
+    shutil.copy(chain_folder("gender_bias") / subjects.TABLE, tmp_path / "gate")
     with pytest.raises(GatesError, match="the shipped bundle toxicity names"):
         read_subject("toxicity")
-
-
-def read_subject_path(behaviour: str) -> Path:
-    from benchmarks.case_studies.chains import chain_folder
-
-    return chain_folder(behaviour) / subjects.TABLE
 
 
 def test_only_members_that_know_the_category_are_measured() -> None:
@@ -60,24 +59,40 @@ def test_only_members_that_know_the_category_are_measured() -> None:
         assert found["lexical"].name == read_subject(behaviour).table.classifier
 
 
-def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """Figures of all behaviours from small tables, by the benchmark's own functions."""
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, TablePrompts]:
+    """Real prompts with their real harm potentials, and made-up harm."""
+    found = demo_prompts(TabulateConfig(bundle=Path(), prompts_per_kind=3, seed=2), "toxicity")
+    prompts = TablePrompts(
+        conversations=[prompt.messages for prompt in found],
+        benign=np.array([prompt.benign for prompt in found], dtype=np.bool_),
+    )
+    classifier = build_classifier("lexical")
+    harm = np.where(prompts.benign[:, None], 0.0, LEVELS[None, :] < 0.5).astype(float)
+    table = made_up_table(
+        harm_potentials(classifier, "toxicity", prompts.conversations).tolist(),
+        list(harm),
+        list(np.where(prompts.benign[:, None], LEVELS[None, :], 0.0)),
+        prompts.benign.tolist(),
+        classifier=classifier.name,
+    )
+    chain = tmp_path_factory.mktemp("chain")
+    save_gate_table(table, chain / subjects.TABLE)
+    gate = Gate(alpha_base=1.0, w=0.0, b=2.75, p_off=0.5)
+    return Subject(behaviour="toxicity", chain=chain, table=table, gate=gate), prompts
+
+
+def test_every_table_is_made_from_the_figures(
+    small: tuple[Subject, TablePrompts], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(measuring, "CONFIG", SMALL)
-    monkeypatch.setattr(measuring, "rescore", lambda table, *_, **__: table)
+    subject, prompts = small
     figures: dict[str, float] = {}
     for behaviour in BEHAVIOURS:
-        gate = Gate(alpha_base=1.0, w=0.0, b=2.75, p_off=0.5)
-        subject = Subject(behaviour=behaviour, chain=read_subject(behaviour).chain, table=drawn_table(), gate=gate)
-        low, high = variant_tables()
-        figures |= measuring.report_part(subject)
-        figures |= measuring.member_part(dataclasses.replace(subject), "lexical", members_for(subject)["lexical"])
-        figures |= measuring.choice_part(behaviour, [low, high])
-    return figures
-
-
-def test_every_table_is_made_from_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Subject, "prompts", None)
-    figures = measured(monkeypatch)
+        named = dataclasses.replace(subject, behaviour=behaviour)
+        figures |= measuring.report_part(named)
+        figures |= measuring.member_part(named, prompts, "lexical", members_for(subject)["lexical"])
+        figures |= measuring.choice_part(behaviour, variant_tables())
     assert all(math.isfinite(value) for value in figures.values())
     rows = {name: getattr(gates_tables, f"{name}_rows")(figures) for name in ("curve", "report", "member", "choice")}
     for header, *found in rows.values():
@@ -87,29 +102,18 @@ def test_every_table_is_made_from_the_figures(monkeypatch: pytest.MonkeyPatch) -
     assert [row[1] for row in rows["member"][1:]] == ["`lexical`"] * 3
     ways = [row[1] for row in rows["choice"][1:5]]
     assert [way.removesuffix(" (best)") for way in ways[:2]] == ["always `low`", "always `high`"]
+    assert sum(way.endswith(" (best)") for way in ways) == 1
     assert ways[3] == "best of each prompt"
     assert rows["choice"][3][-1].endswith(", the choice")
-    report = rows["report"][1]
-    assert report[2] == gates_tables._cell(figures, "toxicity.shipped.harm_off")
+    # Six of the 36 prompts provoke, mixed ones among them.
+    assert rows["report"][1][2].startswith(f"{6 / 36:.4f} [")
 
 
-def test_a_member_is_put_under_the_table_after_its_prompts_were_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The real rescoring, on prompts that are not the table's.
-    subject = read_subject("toxicity")
-    few = dataclasses.replace(subject)
-    object.__setattr__(few, "prompts", None)
-    few.__dict__["prompts"] = _wrong_prompts()
-    assert measuring.rescore is rescore
-    with pytest.raises(Exception, match="there are 1 prompts, the table has 1200"):
-        measuring.member_part(few, "lexical", members_for(subject)["lexical"])
-
-
-def _wrong_prompts():
-    import numpy as np
-
-    from classifiers.gates.rescoring import TablePrompts
-
-    return TablePrompts(conversations=[[{"role": "user", "content": "Hello."}]], benign=np.array([True]))
+def test_a_member_is_put_under_a_table_of_its_own_prompts_only(small: tuple[Subject, TablePrompts]) -> None:
+    subject, prompts = small
+    turned = dataclasses.replace(prompts, conversations=prompts.conversations[::-1])
+    with pytest.raises(GateTableError, match="of 36 prompts another harm potential"):
+        measuring.member_part(subject, turned, "lexical", members_for(subject)["lexical"])
 
 
 def test_figures_that_cannot_be_shown_are_left_out() -> None:
@@ -133,6 +137,6 @@ def test_stages_of_the_chain_are_taken_over_where_they_are_the_recipes(tmp_path:
 
 def test_what_could_not_be_written_is_refused_before_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "load_targets", lambda _path: {})
-    with pytest.raises(TargetsError, match="'gates' is not in targets.toml"):
+    with pytest.raises(TargetsError, match=r"'gates' is not in targets\.toml"):
         command._check_declared(writes=True)
     command._check_declared(writes=False)
