@@ -23,6 +23,7 @@ from server.cli.gate_options import (
     Seed,
     figure_cell,
     figures_as_json,
+    wide_console,
 )
 
 if TYPE_CHECKING:
@@ -135,10 +136,9 @@ def verdict(result: ChoiceResult) -> str:
 
 def print_choice(result: ChoiceResult) -> None:
     """Print the ways beside each other, the rule's segments, and the verdict."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = wide_console()
     ways = [*(f"always.{variant.bundle}" for variant in result.choice.variants), "rule"]
     shown = Table(title="cross-fitted, 95 % intervals over prompts", title_justify="left")
     columns = ("harm", "change", "cost", "strength", "benign_off_share")

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from classifiers.assessment.intervals import Interval
+
+_WIDTH = 220
 
 AlphaBase = Annotated[float, typer.Option(help="Full strength.")]
 HarmCoef = Annotated[float, typer.Option(help="Cost of one harmful reply.")]
@@ -19,6 +23,14 @@ Folds = Annotated[int, typer.Option(min=2, help="Parts of the prompts; each is j
 Seed = Annotated[int, typer.Option(help="Of folds and resamples.")]
 Resamples = Annotated[int, typer.Option(min=1, help="Of the prompts, for the intervals.")]
 AsTable = Annotated[bool, typer.Option("--table", help="Print tables to read instead of JSON.")]
+
+
+def wide_console() -> Console:
+    """Where tables are printed; a file or a pipe gets whole cells, for nobody's window has to hold them."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 def figures_as_json(figures: Mapping[str, Interval]) -> dict[str, dict[str, float | None]]:

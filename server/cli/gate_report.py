@@ -21,6 +21,7 @@ from server.cli.gate_options import (
     Seed,
     figure_cell,
     figures_as_json,
+    wide_console,
 )
 
 if TYPE_CHECKING:
@@ -102,10 +103,9 @@ def report_json(table: GateTable, report: GateReport, config: ReportConfig, tabl
 
 def print_report(table: GateTable, report: GateReport) -> None:
     """Print the curve and the figures as tables."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = wide_console()
     steps = Table(title=f"{table.bundle}, harm potential by {table.classifier}", title_justify="left")
     for column in ("harm potential from", "strength", "benign prompts", "other prompts"):
         steps.add_column(column, justify="right")

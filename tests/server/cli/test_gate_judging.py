@@ -15,10 +15,9 @@ from serving.bundles import breaker, made_up_bundle
 from tiny_members import write_lexical
 from typer.testing import CliRunner
 
-from breakers.bundles import save_bundle
+from breakers.bundles import GateManifest, save_bundle
 from breakers.demo.corpus import KINDS
 from breakers.errors import StageError
-from breakers.gate import Gate
 from breakers.pairs.files import write_pairs
 from breakers.pairs.record import Split
 from breakers.pipeline.hashing import digest_of_file
@@ -85,14 +84,13 @@ def test_a_report_draws_the_curve(tmp_path: Path) -> None:
 
 
 def test_a_report_judges_the_gate_of_a_bundle(tmp_path: Path) -> None:
-    gate = Gate(alpha_base=0.75, w=0.0, b=2.75, p_off=0.5)
+    gate = GateManifest(alpha_base=0.75, w=0.0, b=2.75, p_off=0.5, classifier="lexical:abc")
     bundle = made_up_bundle("toxicity", breaker(), gate=gate)
     saved = save_bundle(bundle.manifest, bundle.interventions, tmp_path / "toxicity").manifest
     table = dataclasses.replace(
         drawn_table(),
         weights_sha256=saved.weights_sha256,
         base_fingerprint=saved.base.fingerprint,
-        classifier=saved.gate.classifier,
     )
     save_gate_table(table, tmp_path / "table.safetensors")
     found = json.loads(
@@ -106,11 +104,7 @@ def test_a_report_judges_the_gate_of_a_bundle(tmp_path: Path) -> None:
         ({"classifier": "embedding:1"}, "wanted one fitted on embedding:1"),
     ):
         with pytest.raises(GateTableError, match=wanted):
-            gate_for(saved_at(tmp_path), dataclasses.replace(table, **changed))
-
-
-def saved_at(folder: Path) -> Path:
-    return folder / "toxicity"
+            gate_for(tmp_path / "toxicity", dataclasses.replace(table, **changed))
 
 
 def test_a_table_is_rescored_by_another_member(tabulated: GateTable, tmp_path: Path) -> None:
