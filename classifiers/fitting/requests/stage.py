@@ -22,6 +22,8 @@ from classifiers.fitting.requests.provenance import source_cards
 from classifiers.fitting.requests.recipes import CATEGORIES, Recipe
 from classifiers.fitting.requests.stacking import calibrated_odds, cross_stacked, fit_stacking
 from classifiers.fitting.requests.table import RequestTable
+from classifiers.fitting.requests.tuned import TunedRecipe, build_tuned
+from classifiers.fitting.requests.tuning import TuningSettings
 from classifiers.fitting.requests.work import WorkFolder
 from classifiers.lexical_requests import RequestsLexicalClassifier
 from classifiers.requests.reading import RequestsConfig, read_requests
@@ -31,6 +33,11 @@ EMBEDDING: Literal["embedding"] = "embedding"
 ENSEMBLE = "ensemble"
 PARTS = (LEXICAL, EMBEDDING)
 MEMBERS = (*PARTS, ENSEMBLE)
+
+SHIPPED_TUNING = TuningSettings()
+"""Of the embedding member that ships."""
+
+PartRecipe = LexicalRecipe | EmbeddingRecipe | TunedRecipe
 
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, how much of it is done, how much there is)."""
@@ -48,6 +55,8 @@ class RequestFitConfig:
     cache: Path | None = None
     """Folder of sentence vectors that are kept between fits."""
     work: WorkFolder = field(default_factory=WorkFolder)
+    tuning: TuningSettings | None = SHIPPED_TUNING
+    """How the encoder's upper layers are fine-tuned; None leaves them as they come."""
     command: str = "scalpel classifier fit --on requests"
 
 
@@ -89,7 +98,7 @@ def fit_on_table(
     table: RequestTable, config: RequestFitConfig, progress: Progress = lambda *_: None
 ) -> dict[str, dict[str, float]]:
     """As `fit_requests`, on rows that are already read."""
-    recipes = build_recipes(table, config.members, config.cache, progress)
+    recipes = build_recipes(table, config.members, config.cache, progress, tuning=config.tuning)
     left_out = leave_out(table, recipes, work=config.work, progress=progress)
     built: dict[str, HarmClassifier] = {}
     figures: dict[str, dict[str, float]] = {}
@@ -110,21 +119,27 @@ def fit_on_table(
 
 
 def build_recipes(
-    table: RequestTable, members: Sequence[str], cache: Path | None, progress: Progress = lambda *_: None
-) -> dict[str, LexicalRecipe | EmbeddingRecipe]:
-    """The recipes of the parts among `members`, with the settings that ship."""
-    recipes: dict[str, LexicalRecipe | EmbeddingRecipe] = {}
+    table: RequestTable,
+    members: Sequence[str],
+    cache: Path | None,
+    progress: Progress = lambda *_: None,
+    *,
+    tuning: TuningSettings | None = SHIPPED_TUNING,
+) -> dict[str, PartRecipe]:
+    """The recipes of the parts among `members`; without `tuning` the encoder stays as it comes."""
+    recipes: dict[str, PartRecipe] = {}
     if LEXICAL in members:
         recipes[LEXICAL] = LexicalRecipe(table)
     if EMBEDDING in members:
         from classifiers.embedding import SentenceEncoder
 
-        recipes[EMBEDDING] = EmbeddingRecipe(
+        frozen = EmbeddingRecipe(
             table,
             SentenceEncoder.load(),
             cache=cache,
             progress=lambda done, whole: progress("encoding", done, whole),
         )
+        recipes[EMBEDDING] = frozen if tuning is None else TunedRecipe(frozen, tuning, cache=cache, progress=progress)
     return recipes
 
 
@@ -158,7 +173,7 @@ def leave_out(
 
 
 def _write_part(
-    recipe: LexicalRecipe | EmbeddingRecipe,
+    recipe: PartRecipe,
     found: Sequence[FoldScores],
     config: RequestFitConfig,
     figures: Mapping[str, float],
@@ -183,11 +198,15 @@ def _write_part(
         return RequestsLexicalClassifier(lexical)
     from classifiers.embedding import save_embedding
 
-    embedding = build_embedding(
-        recipe, train, scalings, seed=config.data.seed, command=config.command, calibration=words, figures=figures
-    )
-    save_embedding(embedding.card, embedding.tensors, path)
-    return embedding
+    seed, command = config.data.seed, config.command
+    if isinstance(recipe, TunedRecipe):
+        made = build_tuned(recipe, train, scalings, seed=seed, command=command, calibration=words, figures=figures)
+    else:
+        made = build_embedding(
+            recipe, train, scalings, seed=seed, command=command, calibration=words, figures=figures
+        )
+    save_embedding(made.classifier.card, made.classifier.tensors, path, layers=made.layers)
+    return made.classifier
 
 
 def _write_ensemble(
