@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from classifiers.artifact import NAME_DIGITS
+from classifiers.artifact import NAME_DIGITS, sha256_of
 from classifiers.base import Conversation
 from classifiers.calibration import calibrate
 from classifiers.embedding.artifact import (
@@ -60,8 +60,10 @@ class EmbeddingClassifier:
 
     @property
     def name(self) -> str:
-        """`embedding:` and six digits of the head's hash."""
-        return f"embedding:{self.card.weights_sha256[:NAME_DIGITS]}"
+        """`embedding:` and six digits of the hash of the head, and of the fine-tuned layers where there are any."""
+        head, layers = self.card.weights_sha256, self.card.layers_sha256
+        digest = head if layers is None else sha256_of((head + layers).encode())
+        return f"embedding:{digest[:NAME_DIGITS]}"
 
     @property
     def categories(self) -> tuple[str, ...]:

@@ -321,6 +321,7 @@ def test_fine_tuned_layers_score_and_leave_the_encoders_vectors_alone(tmp_path: 
     path = tmp_path / "tuned"
     save_embedding(own, head, path, encoder=files, layers=layers)
     tuned = loaded(path)
+    assert tuned.name != loaded(plain).name
     np.testing.assert_array_equal(tuned.encoder.encode(TEXTS), loaded(plain).encoder.encode(TEXTS))
     vectors = SentenceEncoder(
         with_upper_tensors(model, moved), wordpiece(), name="x", sha256="x", windows=card.windows.windows()
