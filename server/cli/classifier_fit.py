@@ -80,12 +80,14 @@ def fit(
     members: Annotated[str, typer.Option(help="Of the general ones: which, by comma.")] = ALL,
     work: Work = None,
     frozen: Frozen = False,
+    processes: Annotated[int, typer.Option(min=1, help="That leave families of sets out side by side.")] = 1,
 ) -> None:
     """Fit classifiers, measure them on held-out prompts, and print the figures as JSON."""
     if on is Prompts.REQUESTS:
         _refuse("--on demo", {"--outcomes": outcomes, "--demo-rows": demo_rows})
-        return fit_general(out, data, members, work=work, seed=seed, frozen=frozen)
-    _refuse("--on requests", {"--frozen": frozen or None, "--work": work})
+        return fit_general(out, data, members, work=work, seed=seed, frozen=frozen, processes=processes)
+    several = processes if processes > 1 else None
+    _refuse("--on requests", {"--frozen": frozen or None, "--work": work, "--processes": several})
     from classifiers.fitting.stage import FitConfig
     from classifiers.fitting.stage import fit as fit_classifier
 

@@ -22,13 +22,15 @@ ALL = "lexical-requests,embedding,ensemble"
 
 
 def fit_general(
-    out: Path, data: Path | None, members: str, *, work: Path | None, seed: int, frozen: bool = False
+    out: Path, data: Path | None, members: str, *, work: Path | None, seed: int, frozen: bool, processes: int
 ) -> None:
     """Fit the members, and print their figures as JSON."""
     from classifiers.fitting.requests.stage import SHIPPED_TUNING, RequestFitConfig, fit_requests
     from classifiers.fitting.requests.work import WorkFolder
     from classifiers.requests.reading import RequestsConfig
 
+    if processes > 1 and work is None:
+        raise CommandError(f"--processes {processes} leave their scores in a folder; wanted --work")
     chosen = tuple(members.split(","))
     command = f"scalpel classifier fit --on requests --members {members} --seed {seed} --data $SCALPEL_DATA"
     command += " --frozen" if frozen else ""
@@ -39,6 +41,7 @@ def fit_general(
         cache=work,
         work=WorkFolder(path=work),
         tuning=None if frozen else SHIPPED_TUNING,
+        processes=processes,
         command=command,
     )
     with shown_progress() as progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from classifiers.fitting.requests.ensemble import ensemble_card
 from classifiers.fitting.requests.folds import FoldScores, fold_scores, pooled
 from classifiers.fitting.requests.lexical import LexicalRecipe, build_lexical
 from classifiers.fitting.requests.measuring import split_figures
+from classifiers.fitting.requests.parallel import fill_folds
 from classifiers.fitting.requests.provenance import source_cards
 from classifiers.fitting.requests.recipes import CATEGORIES, Recipe
 from classifiers.fitting.requests.stacking import calibrated_odds, cross_stacked, fit_stacking
@@ -57,6 +59,8 @@ class RequestFitConfig:
     work: WorkFolder = field(default_factory=WorkFolder)
     tuning: TuningSettings | None = SHIPPED_TUNING
     """How the encoder's upper layers are fine-tuned; None leaves them as they come."""
+    processes: int = 1
+    """That leave families out side by side; more than one need a work folder."""
     command: str = "scalpel classifier fit --on requests"
 
 
@@ -99,6 +103,8 @@ def fit_on_table(
 ) -> dict[str, dict[str, float]]:
     """As `fit_requests`, on rows that are already read."""
     recipes = build_recipes(table, config.members, config.cache, progress, tuning=config.tuning)
+    if config.processes > 1:
+        _leave_out_side_by_side(table, recipes, config, progress)
     left_out = leave_out(table, recipes, work=config.work, progress=progress)
     built: dict[str, HarmClassifier] = {}
     figures: dict[str, dict[str, float]] = {}
@@ -170,6 +176,28 @@ def leave_out(
     if set(PARTS) <= set(found):
         scored[ENSEMBLE] = cross_stacked(table, [found[part] for part in PARTS])
     return LeftOutScores(folds=found, scored=scored)
+
+
+def _leave_out_side_by_side(
+    table: RequestTable, recipes: Mapping[str, PartRecipe], config: RequestFitConfig, progress: Progress
+) -> None:
+    for member, recipe in recipes.items():
+        if isinstance(recipe, TunedRecipe):
+            # What every process needs, made once and shared through the folder.
+            _ = recipe.frozen.vectors, recipe.states
+        fill_folds(
+            table,
+            partial(part_recipe, member=member, cache=config.cache, tuning=config.tuning),
+            table.folds(),
+            work=config.work,
+            processes=config.processes,
+            progress=partial(progress, f"leaving families out: {member}"),
+        )
+
+
+def part_recipe(table: RequestTable, *, member: str, cache: Path | None, tuning: TuningSettings | None) -> PartRecipe:
+    """The recipe of one part."""
+    return build_recipes(table, (member,), cache, tuning=tuning)[member]
 
 
 def _write_part(
