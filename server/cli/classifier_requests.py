@@ -25,7 +25,7 @@ def fit_general(
     out: Path, data: Path | None, members: str, *, work: Path | None, seed: int, frozen: bool, processes: int
 ) -> None:
     """Fit the members, and print their figures as JSON."""
-    from classifiers.fitting.requests.stage import SHIPPED_TUNING, RequestFitConfig, fit_requests
+    from classifiers.fitting.requests.stage import TUNING, RequestFitConfig, fit_requests
     from classifiers.fitting.requests.work import WorkFolder
     from classifiers.requests.reading import RequestsConfig
 
@@ -40,7 +40,7 @@ def fit_general(
         members=chosen,
         cache=work,
         work=WorkFolder(path=work),
-        tuning=None if frozen else SHIPPED_TUNING,
+        tuning=None if frozen else TUNING,
         processes=processes,
         command=command,
     )
@@ -167,7 +167,7 @@ def _on_sets(
     tell: Progress,
 ) -> dict[str, dict[str, float]]:
     from classifiers.fitting.requests.measuring import split_figures
-    from classifiers.fitting.requests.stage import PARTS, SHIPPED_TUNING, build_recipes
+    from classifiers.fitting.requests.stage import PARTS, TUNING, build_recipes
     from classifiers.fitting.requests.stage import leave_out as left_out_scores
     from classifiers.fitting.requests.table import RequestTable
     from classifiers.fitting.requests.work import WorkFolder
@@ -179,7 +179,7 @@ def _on_sets(
     if leave_out:
         kinds = {name: name.partition(":")[0] for name in classifiers}
         needed = PARTS if "ensemble" in kinds.values() else tuple(kinds.values())
-        recipes = build_recipes(table, needed, work, tell, tuning=None if frozen else SHIPPED_TUNING)
+        recipes = build_recipes(table, needed, work, tell, tuning=None if frozen else TUNING)
         found = left_out_scores(table, recipes, work=WorkFolder(path=work), progress=tell)
         for name, kind in kinds.items():
             figures[name] = found.figures(kind) | figures[name]

@@ -36,8 +36,8 @@ ENSEMBLE = "ensemble"
 PARTS = (LEXICAL, EMBEDDING)
 MEMBERS = (*PARTS, ENSEMBLE)
 
-SHIPPED_TUNING = TuningSettings()
-"""Of the embedding member that ships."""
+TUNING = TuningSettings()
+"""What a fit of the embedding member takes unless told otherwise."""
 
 PartRecipe = LexicalRecipe | EmbeddingRecipe | TunedRecipe
 
@@ -57,7 +57,7 @@ class RequestFitConfig:
     cache: Path | None = None
     """Folder of sentence vectors that are kept between fits."""
     work: WorkFolder = field(default_factory=WorkFolder)
-    tuning: TuningSettings | None = SHIPPED_TUNING
+    tuning: TuningSettings | None = TUNING
     """How the encoder's upper layers are fine-tuned; None leaves them as they come."""
     processes: int = 1
     """That leave families out side by side; more than one need a work folder."""
@@ -130,7 +130,7 @@ def build_recipes(
     cache: Path | None,
     progress: Progress = lambda *_: None,
     *,
-    tuning: TuningSettings | None = SHIPPED_TUNING,
+    tuning: TuningSettings | None = TUNING,
 ) -> dict[str, PartRecipe]:
     """The recipes of the parts among `members`; without `tuning` the encoder stays as it comes."""
     recipes: dict[str, PartRecipe] = {}
