@@ -93,9 +93,8 @@ def test_a_report_judges_the_gate_of_a_bundle(tmp_path: Path) -> None:
         base_fingerprint=saved.base.fingerprint,
     )
     save_gate_table(table, tmp_path / "table.safetensors")
-    found = json.loads(
-        run("report", str(tmp_path / "table.safetensors"), *FEWER, "--bundle", str(saved_at(tmp_path)))
-    )
+    named = ("--bundle", str(tmp_path / "toxicity"))
+    found = json.loads(run("report", str(tmp_path / "table.safetensors"), *FEWER, *named))
     assert found["gate"] == {"alpha_base": 0.75, "w": 0.0, "b": 2.75, "p_off": 0.5, "from": "bundle"}
     off = float((table.harm_potential[table.benign] < 0.5).mean())
     assert found["on_all"]["benign_off_share"]["estimate"] == pytest.approx(off)
