@@ -31,7 +31,7 @@ from server.cli import build_cli
 from server.cli.gate_prompts import PromptSource, table_prompts
 from server.cli.gate_stage import TabulateConfig, demo_prompts, gate_for
 
-FEWER = ("--folds", "3", "--resamples", "50", "--change-coef", "1.0", "--cost-tolerance", "0")
+FEWER = ("--folds", "2", "--resamples", "50", "--change-coef", "1.0", "--cost-tolerance", "0")
 
 
 def run(*arguments: str) -> str:
@@ -66,7 +66,7 @@ def test_a_report_says_what_was_judged_and_how(tmp_path: Path) -> None:
     assert found["table_sha256"] == digest_of_file(path)
     assert (found["prompts"], found["benign_prompts"], found["gate"]["from"]) == (60, 40, "fit")
     assert found["config"]["fit"]["change_coef"] == 1.0
-    assert len(found["fold_gates"]) == found["config"]["folds"] == 3
+    assert len(found["fold_gates"]) == found["config"]["folds"] == 2
     assert found["curve"][0]["harm_potential"] == 0.0
     assert sum(step["benign"] for step in found["curve"]) == pytest.approx(1.0)
     for part in ("on_all", "cross_fitted"):
@@ -93,9 +93,8 @@ def test_a_report_judges_the_gate_of_a_bundle(tmp_path: Path) -> None:
         base_fingerprint=saved.base.fingerprint,
     )
     save_gate_table(table, tmp_path / "table.safetensors")
-    found = json.loads(
-        run("report", str(tmp_path / "table.safetensors"), *FEWER, "--bundle", str(saved_at(tmp_path)))
-    )
+    named = ("--bundle", str(tmp_path / "toxicity"))
+    found = json.loads(run("report", str(tmp_path / "table.safetensors"), *FEWER, *named))
     assert found["gate"] == {"alpha_base": 0.75, "w": 0.0, "b": 2.75, "p_off": 0.5, "from": "bundle"}
     off = float((table.harm_potential[table.benign] < 0.5).mean())
     assert found["on_all"]["benign_off_share"]["estimate"] == pytest.approx(off)
@@ -198,7 +197,7 @@ def test_a_recipes_stage_with_benign_samples_draws_from_its_files(tabulated: Gat
 
 def test_a_choice_is_written_with_what_it_was_made_from(tmp_path: Path) -> None:
     paths = [tmp_path / "low.safetensors", tmp_path / "high.safetensors"]
-    for table, path in zip(variant_tables(), paths, strict=True):
+    for table, path in zip(variant_tables(prompts=48), paths, strict=True):
         save_gate_table(table, path)
     out = tmp_path / "choice.json"
     said = json.loads(run("choose", *map(str, paths), "--out", str(out), *FEWER))
@@ -206,7 +205,7 @@ def test_a_choice_is_written_with_what_it_was_made_from(tmp_path: Path) -> None:
     assert "the rule costs less than always" in said["verdict"]
     assert [variant.table_sha256 for variant in kept.variants] == [digest_of_file(path) for path in paths]
     assert kept.base_fingerprint == BASE
-    assert kept.settings["folds"] == 3
+    assert kept.settings["folds"] == 2
     picked = kept.choice()
     assert picked.pick({"toxicity": 0.99}).bundle == "high"
     assert picked.pick({"toxicity": 0.5}).bundle == "low"
