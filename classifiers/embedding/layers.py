@@ -84,7 +84,8 @@ def movement(model: BertModel, tensors: Mapping[str, Tensor]) -> bytes:
         tensors: whole layers, called as in the model.
     """
     state = model.state_dict()
-    return save(quantised({name: tensor - state[name] for name, tensor in tensors.items()}))
+    data: bytes = save(quantised({name: tensor - state[name] for name, tensor in tensors.items()}))
+    return data
 
 
 def read_movement(data: bytes) -> dict[str, Tensor]:

@@ -117,7 +117,7 @@ def tune(
         )
         loss = (losses * counts[rows]).sum() / len(rows)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(layers.parameters(), 1.0)
         optimiser.step()
         schedule.step()
