@@ -34,6 +34,5 @@ def _untested(vllm_config: Any) -> dict[str, bool]:
         "prefill context parallelism": parallel.prefill_context_parallel_size > 1,
         "decode context parallelism": parallel.decode_context_parallel_size > 1,
         "micro-batches": parallel.use_ubatching,
-        "sequence parallelism": bool(vllm_config.compilation_config.pass_config.enable_sp),
         "fast prefill of layers that share keys": vllm_config.cache_config.kv_sharing_fast_prefill,
     }

@@ -1,0 +1,105 @@
+"""vLLM's engine in this process, as tests start it, and requests with plans."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from engine_contract import plan
+from vllm_models import POSITIONS, Served
+
+from breakers.vllm_plugin.messages import PlanMessage, encode_plan
+
+BLOCK = 32
+"""Tokens of a block: the least that vLLM's attention on CPUs is made for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A request."""
+
+    prompt: tuple[int, ...]
+    strengths: dict[str, float]
+    reply: int = 10
+    start: int | None = None
+
+    @property
+    def extra_args(self) -> dict[str, str]:
+        return encode_plan(PlanMessage(plan=plan(self.strengths), generation_start=self.start))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came of it."""
+
+    token_ids: list[int]
+    logprobs: list[float]
+    cached: int
+    """Prompt tokens whose keys and values were there already."""
+
+
+@contextmanager
+def engine(served: Served, *, bundles: bool = True, **settings: Any) -> Iterator[Any]:
+    """vLLM's engine; gone with all its memory on leaving."""
+    from vllm import LLM
+    from vllm.distributed import cleanup_dist_env_and_memory
+
+    additional = {"scalpel": {"bundles": [str(path) for path in served.bundles]}} if bundles else {}
+    options = {
+        "enforce_eager": True,
+        "max_num_seqs": 8,
+        "max_model_len": POSITIONS,
+        "num_gpu_blocks_override": 128,
+        "enable_prefix_caching": False,
+        **settings,
+    }
+    llm = LLM(
+        model=str(served.directory),
+        skip_tokenizer_init=True,
+        dtype="float32",
+        block_size=BLOCK,
+        kv_cache_memory_bytes=64 * 2**20,
+        additional_config=additional,
+        seed=0,
+        **options,
+    )
+    try:
+        yield llm
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+        del llm
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+
+def replies(llm: Any, wanted: Sequence[Wanted], *, plain: bool = False) -> list[Reply]:
+    """All at once, greedily; `plain`: without saying anything of plans."""
+    from vllm import SamplingParams
+    from vllm.inputs import TokensPrompt
+
+    sampling = [
+        SamplingParams(
+            max_tokens=w.reply,
+            temperature=0.0,
+            logprobs=0,
+            ignore_eos=True,
+            detokenize=False,
+            extra_args=None if plain else w.extra_args,
+        )
+        for w in wanted
+    ]
+    outputs = llm.generate([TokensPrompt(prompt_token_ids=list(w.prompt)) for w in wanted], sampling, use_tqdm=False)
+    return [_reply(output) for output in outputs]
+
+
+def _reply(output: Any) -> Reply:
+    (completion,) = output.outputs
+    tokens = list(completion.token_ids)
+    return Reply(
+        token_ids=tokens,
+        logprobs=[of_place[token].logprob for token, of_place in zip(tokens, completion.logprobs, strict=True)],
+        cached=output.num_cached_tokens or 0,
+    )

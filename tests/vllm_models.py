@@ -1,0 +1,125 @@
+"""Tiny checkpoints and bundles on disk for vLLM, and the plain-PyTorch reference of the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from engine_contract import PLANS, bundles_at, prompt
+from tiny import hash_name
+from tiny_configs import TINY_CONFIGS, VOCAB
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from breakers.architectures import resolve_sites
+from breakers.bank import Bank, BankEntry, Scope
+from breakers.bundles import BaseManifest, BundleManifest, save_bundle
+from breakers.bundles.canary import measure_canary
+from breakers.bundles.store import describe_interventions
+from breakers.fingerprint import fingerprint_model
+from breakers.interventions import SteeringVector
+from breakers.runtime import TorchRuntime
+from breakers.sites import Component, Site
+
+POSITIONS = 512
+NOTHING = "sha256:" + "0" * 64
+
+# vLLM's attention on CPUs wants heads of 32 channels or more.
+_CHANGES = {"hidden_size": 64, "head_dim": 32, "max_position_embeddings": POSITIONS, "query_pre_attn_scalar": 32}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A model and its bundles, on disk and as a reference."""
+
+    model: PreTrainedModel
+    directory: Path
+    bundles: tuple[Path, ...]
+    plans: tuple[dict[str, float], ...]
+    """That name these bundles only; the first is empty."""
+    runtime: TorchRuntime
+
+    @torch.no_grad()
+    def logprobs(
+        self, prompt_ids: Sequence[int], reply: Sequence[int], strengths: dict[str, float], start: int | None = None
+    ) -> tuple[list[int], list[float]]:
+        """What the reference would have chosen in each place of a reply, and what it gives to the reply's tokens."""
+        ids = torch.tensor([[*prompt_ids, *reply]])
+        last = len(prompt_ids) - 1
+        with self.runtime.steering(strengths, last if start is None else start):
+            logits = self.model(ids, use_cache=False).logits[0, last:-1]
+        chosen = logits.argmax(-1).tolist()
+        return chosen, logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None])[:, 0].tolist()
+
+
+def serve_tiny(model_type: str, directory: Path) -> Served:
+    """Write a tiny random model, and bundles of every kind of site that vLLM has of it."""
+    model = _tiny_model(model_type)
+    model.save_pretrained(directory / "model")
+    sites = resolve_sites(model)
+    if sites.d_mlp is None:
+        steer = SteeringVector(
+            site=Site(layer=0, component=Component.RESID), vector=torch.linspace(-1, 1, sites.d_model)
+        )
+        entries = [
+            BankEntry(name="mlp", scope=Scope.GENERATION, interventions=(steer,)) if e.name == "mlp" else e
+            for e in bundles_at(sites)
+        ]
+    else:
+        entries = list(bundles_at(sites))
+    paths = tuple(_save(model, entry, directory / entry.name) for entry in entries)
+    return Served(
+        model=model,
+        directory=directory / "model",
+        bundles=paths,
+        plans=PLANS,
+        runtime=TorchRuntime(model, Bank(sites, entries)),
+    )
+
+
+def _tiny_model(model_type: str) -> PreTrainedModel:
+    """As `tiny.tiny_model`, of the least size that vLLM takes."""
+    fields = {**TINY_CONFIGS[model_type]}
+    # Names that the architecture has no use for are refused by some configurations.
+    known = AutoConfig.for_model(model_type).to_dict()
+    config = AutoConfig.for_model(
+        model_type, **fields, **{n: v for n, v in _CHANGES.items() if n in known and n not in fields}
+    )
+    for name, value in _CHANGES.items():
+        if name in known:
+            setattr(config, name, value)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim >= 2:
+                weight.normal_(0, 0.2, generator=torch.Generator().manual_seed(hash_name(name, 0)))
+    return model
+
+
+def _save(model: PreTrainedModel, entry: BankEntry, path: Path) -> Path:
+    declared, _ = describe_interventions(entry.interventions)
+    manifest = BundleManifest(
+        format=1,
+        name=entry.name,
+        behaviour="made up",
+        category="made up",
+        scope=entry.scope,
+        interventions=declared,
+        base=BaseManifest(id="tiny", fingerprint=fingerprint_model(model)),
+        gate=None,
+        strength_max=entry.strength_max,
+        dose_p95=0.0,
+        canary=measure_canary(model, resolve_sites(model), entry, prompt(9)),
+        made_from={},
+        licence="Apache-2.0",
+        metrics=[],
+        command="pytest",
+        weights_sha256=NOTHING,
+    )
+    save_bundle(manifest, entry.interventions, path, card=f"# {entry.name}\n")
+    return path
+
+
+__all__ = ["POSITIONS", "VOCAB", "Served", "serve_tiny"]
