@@ -57,8 +57,13 @@ def contract_bundles(model_type: str) -> tuple[BankEntry, ...]:
     return bundles_at(resolve_sites(tiny_model(model_type)))
 
 
-def bundles_at(sites: ModelSites) -> tuple[BankEntry, ...]:
-    """One bundle of each kind, at head, neuron (where there are any) and residual sites, in both scopes."""
+def bundles_at(sites: ModelSites, *, experts: bool = True) -> tuple[BankEntry, ...]:
+    """One bundle of each kind, at head, neuron (where there are any) and residual sites, in both scopes.
+
+    Args:
+        sites: of the model.
+        experts: whether its routed experts can be reached.
+    """
     g = torch.Generator().manual_seed(11)
     width, resid = sites.d_head, sites.d_model
 
@@ -74,6 +79,8 @@ def bundles_at(sites: ModelSites) -> tuple[BankEntry, ...]:
                 keep=torch.tensor([0.0, 1.0, 0.0, 0.5]),
             ),
         ]
+    elif not experts:
+        mlp = [breaker(Site(layer=0, component=Component.RESID), resid)]
     else:
         everyone = range(sites.experts[0].count)
         routed = [Site(layer=0, component=Component.NEURON, neurons=neurons, expert=e) for e in everyone]

@@ -25,6 +25,8 @@ class Wanted:
     strengths: dict[str, float]
     reply: int = 10
     start: int | None = None
+    forced: int | None = None
+    """The one token that the reply may hold; its log-probabilities are still those of all."""
 
     @property
     def extra_args(self) -> dict[str, str]:
@@ -87,6 +89,7 @@ def replies(llm: Any, wanted: Sequence[Wanted], *, plain: bool = False) -> list[
             logprobs=0,
             ignore_eos=True,
             detokenize=False,
+            allowed_token_ids=None if w.forced is None else [w.forced],
             extra_args=None if plain else w.extra_args,
         )
         for w in wanted

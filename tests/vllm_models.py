@@ -9,24 +9,25 @@ from pathlib import Path
 import torch
 from engine_contract import PLANS, bundles_at, prompt
 from tiny import hash_name
-from tiny_configs import TINY_CONFIGS, VOCAB
+from tiny_configs import TINY_CONFIGS
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from breakers.architectures import resolve_sites
-from breakers.bank import Bank, BankEntry, Scope
+from breakers.bank import Bank, BankEntry
 from breakers.bundles import BaseManifest, BundleManifest, save_bundle
 from breakers.bundles.canary import measure_canary
 from breakers.bundles.store import describe_interventions
 from breakers.fingerprint import fingerprint_model
-from breakers.interventions import SteeringVector
 from breakers.runtime import TorchRuntime
-from breakers.sites import Component, Site
 
 POSITIONS = 512
 NOTHING = "sha256:" + "0" * 64
 
 # vLLM's attention on CPUs wants heads of 32 channels or more.
 _CHANGES = {"hidden_size": 64, "head_dim": 32, "max_position_embeddings": POSITIONS, "query_pre_attn_scalar": 32}
+
+# vLLM has this architecture without windows only.
+_OF_TYPE = {"qwen3": {"use_sliding_window": False, "sliding_window": None, "layer_types": ["full_attention"] * 3}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +59,8 @@ def serve_tiny(model_type: str, directory: Path) -> Served:
     model = _tiny_model(model_type)
     model.save_pretrained(directory / "model")
     sites = resolve_sites(model)
-    if sites.d_mlp is None:
-        steer = SteeringVector(
-            site=Site(layer=0, component=Component.RESID), vector=torch.linspace(-1, 1, sites.d_model)
-        )
-        entries = [
-            BankEntry(name="mlp", scope=Scope.GENERATION, interventions=(steer,)) if e.name == "mlp" else e
-            for e in bundles_at(sites)
-        ]
-    else:
-        entries = list(bundles_at(sites))
+    # vLLM computes all experts of a layer in one kernel.
+    entries = bundles_at(sites, experts=False)
     paths = tuple(_save(model, entry, directory / entry.name) for entry in entries)
     return Served(
         model=model,
@@ -80,15 +73,11 @@ def serve_tiny(model_type: str, directory: Path) -> Served:
 
 def _tiny_model(model_type: str) -> PreTrainedModel:
     """As `tiny.tiny_model`, of the least size that vLLM takes."""
-    fields = {**TINY_CONFIGS[model_type]}
-    # Names that the architecture has no use for are refused by some configurations.
     known = AutoConfig.for_model(model_type).to_dict()
+    changes = {name: value for name, value in _CHANGES.items() if name in known}
     config = AutoConfig.for_model(
-        model_type, **fields, **{n: v for n, v in _CHANGES.items() if n in known and n not in fields}
+        model_type, **{**TINY_CONFIGS[model_type], **changes, **_OF_TYPE.get(model_type, {})}
     )
-    for name, value in _CHANGES.items():
-        if name in known:
-            setattr(config, name, value)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
@@ -120,6 +109,3 @@ def _save(model: PreTrainedModel, entry: BankEntry, path: Path) -> Path:
     )
     save_bundle(manifest, entry.interventions, path, card=f"# {entry.name}\n")
     return path
-
-
-__all__ = ["POSITIONS", "VOCAB", "Served", "serve_tiny"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,6 +93,3 @@ def test_more_requests_than_run_at_once_leave_no_slot_behind(served: Served, llm
 
 def _unsteered() -> list[Wanted]:
     return [Wanted(prompt=prompt(n), strengths={}) for n in (4, 20, 33)]
-
-
-__all__ = ["Path"]

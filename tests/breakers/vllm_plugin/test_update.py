@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from engine_contract import PLANS, contract_bundles
@@ -48,8 +46,8 @@ def bank() -> Bank:
 
 
 @pytest.fixture(params=range(4))
-def placed(bank: Bank, request: pytest.FixtureRequest) -> Iterator[Placed]:
-    yield Placed(bank, list(bank.points)[request.param])
+def placed(bank: Bank, request: pytest.FixtureRequest) -> Placed:
+    return Placed(bank, list(bank.points)[request.param])
 
 
 def test_all_rows_are_edited_at_once_and_untouched_ones_not_at_all(placed: Placed) -> None:
