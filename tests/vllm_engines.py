@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,12 +44,21 @@ class Reply:
 
 
 @contextmanager
-def engine(served: Served, *, bundles: bool = True, **settings: Any) -> Iterator[Any]:
-    """vLLM's engine; gone with all its memory on leaving."""
+def engine(
+    served: Served, *, bundles: bool = True, plugin: Mapping[str, Any] | None = None, **settings: Any
+) -> Iterator[Any]:
+    """vLLM's engine; gone with all its memory on leaving, also where it does not start.
+
+    Args:
+        served: the model.
+        bundles: whether it is started with them.
+        plugin: more settings of ours.
+        settings: of vLLM.
+    """
     from vllm import LLM
     from vllm.distributed import cleanup_dist_env_and_memory
 
-    additional = {"scalpel": {"bundles": [str(path) for path in served.bundles]}} if bundles else {}
+    ours = {"bundles": [str(path) for path in served.bundles], **(plugin or {})}
     options = {
         "enforce_eager": True,
         "max_num_seqs": 8,
@@ -58,21 +67,21 @@ def engine(served: Served, *, bundles: bool = True, **settings: Any) -> Iterator
         "enable_prefix_caching": False,
         **settings,
     }
-    llm = LLM(
-        model=str(served.directory),
-        skip_tokenizer_init=True,
-        dtype="float32",
-        block_size=BLOCK,
-        kv_cache_memory_bytes=64 * 2**20,
-        additional_config=additional,
-        seed=0,
-        **options,
-    )
     try:
+        llm = LLM(
+            model=str(served.directory),
+            skip_tokenizer_init=True,
+            dtype="float32",
+            block_size=BLOCK,
+            kv_cache_memory_bytes=64 * 2**20,
+            additional_config={"scalpel": ours} if bundles else {},
+            seed=0,
+            **options,
+        )
         yield llm
-    finally:
         llm.llm_engine.engine_core.shutdown()
         del llm
+    finally:
         gc.collect()
         cleanup_dist_env_and_memory()
 
