@@ -6,15 +6,27 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engine_contract import plan
-from vllm_models import POSITIONS, Served
 
 from breakers.vllm_plugin.messages import PlanMessage, encode_plan
 
+POSITIONS = 512
+"""Of the models."""
+
 BLOCK = 32
 """Tokens of a block: the least that vLLM's attention on CPUs is made for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What an engine is started from."""
+
+    directory: Path
+    """Of the model."""
+    bundles: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +57,7 @@ class Reply:
 
 @contextmanager
 def engine(
-    served: Served, *, bundles: bool = True, plugin: Mapping[str, Any] | None = None, **settings: Any
+    served: Files, *, bundles: bool = True, plugin: Mapping[str, Any] | None = None, **settings: Any
 ) -> Iterator[Any]:
     """vLLM's engine; gone with all its memory on leaving, also where it does not start.
 

@@ -11,6 +11,7 @@ from engine_contract import PLANS, bundles_at, prompt
 from tiny import hash_name
 from tiny_configs import TINY_CONFIGS
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from vllm_engines import POSITIONS, Files
 
 from breakers.architectures import resolve_sites
 from breakers.bank import Bank, BankEntry
@@ -20,7 +21,6 @@ from breakers.bundles.store import describe_interventions
 from breakers.fingerprint import fingerprint_model
 from breakers.runtime import TorchRuntime
 
-POSITIONS = 512
 NOTHING = "sha256:" + "0" * 64
 
 # vLLM's attention on CPUs wants heads of 32 channels or more.
@@ -31,12 +31,10 @@ _OF_TYPE = {"qwen3": {"use_sliding_window": False, "sliding_window": None, "laye
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Served(Files):
     """A model and its bundles, on disk and as a reference."""
 
     model: PreTrainedModel
-    directory: Path
-    bundles: tuple[Path, ...]
     plans: tuple[dict[str, float], ...]
     """That name these bundles only; the first is empty."""
     runtime: TorchRuntime

@@ -1,0 +1,38 @@
+"""Compiled equals eager, and no graph that was compiled without the edits is ever taken for one with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from engine_contract import TOLERANCE, prompt
+from vllm_engines import Wanted
+from vllm_models import Served, serve_tiny
+from vllm_run import run_apart
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    return serve_tiny("llama", tmp_path_factory.mktemp("llama"))
+
+
+def crowd(served: Served) -> list[Wanted]:
+    return [Wanted(prompt=prompt(5 + 9 * i), strengths=p) for i, p in enumerate(served.plans)]
+
+
+def test_compiled_with_what_an_engine_without_bundles_left_in_the_cache(served: Served, tmp_path: Path) -> None:
+    wanted = crowd(served)
+    unsteered = [Wanted(prompt=w.prompt, strengths={}) for w in wanted]
+    compiled = {"enforce_eager": False, "environment": {"VLLM_CACHE_ROOT": str(tmp_path)}}
+    (plain,) = run_apart(served, [unsteered], bundles=False, **compiled)
+    # The second time from the cache.
+    for _ in range(2):
+        found, beside = run_apart(served, [wanted, unsteered], **compiled)
+        assert beside == plain
+        for w, f in zip(wanted, found, strict=True):
+            chosen, logprobs = served.logprobs(w.prompt, f.token_ids, w.strengths)
+            assert f.token_ids == chosen
+            assert f.logprobs == pytest.approx(logprobs, abs=TOLERANCE)
+    assert run_apart(served, [unsteered], bundles=False, **compiled) == [plain]
