@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from engine_contract import PLANS, bundles_at, prompt
 from tiny import hash_name
 from tiny_configs import TINY_CONFIGS
+from tiny_tokenizer import tiny_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from vllm_engines import POSITIONS, Files
 
@@ -52,10 +54,18 @@ class Served(Files):
         return chosen, logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None])[:, 0].tolist()
 
 
-def serve_tiny(model_type: str, directory: Path) -> Served:
-    """Write a tiny random model, and bundles of every kind of site that vLLM has of it."""
-    model = _tiny_model(model_type)
+def serve_tiny(model_type: str, directory: Path, *, tokenizer: bool = False) -> Served:
+    """Write a tiny random model, and bundles of every kind of site that vLLM has of it.
+
+    Args:
+        model_type: as in its configuration.
+        directory: for all of them.
+        tokenizer: with one, and a vocabulary of its size.
+    """
+    model = _tiny_model(model_type, {"vocab_size": len(tiny_tokenizer())} if tokenizer else {})
     model.save_pretrained(directory / "model")
+    if tokenizer:
+        tiny_tokenizer().save_pretrained(directory / "model")
     sites = resolve_sites(model)
     # vLLM computes all experts of a layer in one kernel.
     entries = bundles_at(sites, experts=False)
@@ -69,7 +79,7 @@ def serve_tiny(model_type: str, directory: Path) -> Served:
     )
 
 
-def _tiny_model(model_type: str) -> PreTrainedModel:
+def _tiny_model(model_type: str, fields: Mapping[str, Any]) -> PreTrainedModel:
     """As `tiny.tiny_model`, of the least size that vLLM takes."""
     known = AutoConfig.for_model(model_type).to_dict()
     changes = {name: value for name, value in _CHANGES.items() if name in known}

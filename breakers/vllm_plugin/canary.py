@@ -7,7 +7,6 @@ would otherwise serve every request unsteered, without an error.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from breakers.bundles import Bundle
 from breakers.errors import RuntimeAttachError
-from breakers.plan import STRENGTH_STEPS, AppliedStrength, Plan, Reason
+from breakers.plan import AppliedStrength, Plan, Reason
 from breakers.vllm_plugin.messages import PlanMessage, encode_plan
 from breakers.vllm_plugin.settings import PluginSettings
 
@@ -27,14 +26,14 @@ COSINE = {torch.float32: 0.999, torch.bfloat16: 0.95, torch.float16: 0.99}
 """Least cosine between the declared and the observed change, each less its mean: that of log-probabilities is known
 up to a constant."""
 
-SIZE = {torch.float32: 0.01, torch.bfloat16: 0.25, torch.float16: 0.05}
+SIZE = {torch.float32: 0.05, torch.bfloat16: 0.25, torch.float16: 0.1}
 """Most that the ratio of their norms may be off 1."""
 
 _STEPS = 1000
 
 
 def prove(core: Any, bundles: Sequence[Bundle], settings: PluginSettings) -> None:
-    """Run every bundle's canary at strength 0 and at 1 (or at its highest, below that), all in one batch.
+    """Run every bundle's canary at strengths 0 and 1, all in one batch.
 
     Args:
         core: vLLM's engine core, ready and without requests.
@@ -44,10 +43,14 @@ def prove(core: Any, bundles: Sequence[Bundle], settings: PluginSettings) -> Non
     Raises:
         RuntimeAttachError: a bundle does not act as its manifest says.
     """
+    for bundle in bundles:
+        if bundle.manifest.strength_max < 1:
+            found = f"strength_max {bundle.manifest.strength_max}"
+            raise RuntimeAttachError(f"bundle {bundle.name!r} has {found}; its canary needs strength 1")
     prompts = [b.manifest.canary.token_ids for b in bundles]
     off = [_request(f"scalpel-canary-{n}-off", p, {}) for n, p in enumerate(prompts)]
     on = [
-        _request(f"scalpel-canary-{n}-on", p, {b.name: _strength(b)})
+        _request(f"scalpel-canary-{n}-on", p, {b.name: 1.0})
         for n, (b, p) in enumerate(zip(bundles, prompts, strict=True))
     ]
     found = _run(core, [*off, *on])
@@ -56,12 +59,7 @@ def prove(core: Any, bundles: Sequence[Bundle], settings: PluginSettings) -> Non
         ids = bundle.manifest.canary.logit_ids
         change = found[after.request_id][ids] - found[before.request_id][ids]
         accepted = bundle.name in settings.accept_base_mismatch
-        _check(bundle, change, dtype, as_declared=not accepted and _strength(bundle) == 1)
-
-
-def _strength(bundle: Bundle) -> float:
-    """1, for which changes are declared, or the highest below it."""
-    return min(1.0, math.floor(bundle.manifest.strength_max * STRENGTH_STEPS) / STRENGTH_STEPS)
+        _check(bundle, change, dtype, as_declared=not accepted)
 
 
 def _check(bundle: Bundle, change: Tensor, dtype: torch.dtype, *, as_declared: bool) -> None:

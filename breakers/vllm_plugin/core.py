@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from breakers.bundles import Bundle
 from breakers.errors import RuntimeAttachError
 from breakers.vllm_plugin import blocks
 from breakers.vllm_plugin.canary import prove
-from breakers.vllm_plugin.catalogue import NO_BUNDLES, Catalogue, open_bundles
+from breakers.vllm_plugin.catalogue import Catalogue, open_bundles
 from breakers.vllm_plugin.front import ATTRIBUTE, check_request
 from breakers.vllm_plugin.limits import check_supported
 from breakers.vllm_plugin.settings import plugin_settings
@@ -28,19 +29,18 @@ def install() -> None:
 def _proven(init: Callable[..., None]) -> Callable[..., None]:
     def initialise(core: Any, vllm_config: Any, *args: Any, **kwargs: Any) -> None:
         settings = plugin_settings(vllm_config)
-        setattr(core, ATTRIBUTE, NO_BUNDLES)
-        if settings is None:
-            init(core, vllm_config, *args, **kwargs)
-            return
-        check_supported(vllm_config)
-        bundles = open_bundles(settings)
-        init(core, vllm_config, *args, **kwargs)
+        bundles: tuple[Bundle, ...] = ()
+        if settings is not None:
+            check_supported(vllm_config)
+            bundles = open_bundles(settings)
         catalogue = Catalogue(bundles)
-        _check_workers(core, catalogue)
         setattr(core, ATTRIBUTE, catalogue)
+        init(core, vllm_config, *args, **kwargs)
         if core.request_block_hasher is not None:
             core.request_block_hasher = blocks.separating(core.request_block_hasher, catalogue)
-        prove(core, bundles, settings)
+        if settings is not None:
+            _check_workers(core, catalogue)
+            prove(core, bundles, settings)
 
     return initialise
 

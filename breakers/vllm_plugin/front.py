@@ -15,11 +15,15 @@ ATTRIBUTE = "scalpel_catalogue"
 
 
 def install() -> None:
-    """Wrap the input processor."""
+    """Wrap the input processor, and what would leave a plan behind on the way to it."""
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
     from vllm.v1.engine.input_processor import InputProcessor
 
     wrap(InputProcessor, "__init__", _with_catalogue)
     wrap(InputProcessor, "process_inputs", _checking_plans)
+    for request in (ChatCompletionRequest, CompletionRequest):
+        wrap(request, "to_beam_search_params", _refusing_plans)
 
 
 def configured_catalogue(vllm_config: Any) -> Catalogue:
@@ -68,3 +72,15 @@ def _checking_plans(process_inputs: Callable[..., Any]) -> Callable[..., Any]:
         return request
 
     return checked
+
+
+def _refusing_plans(to_beam_search_params: Callable[..., Any]) -> Callable[..., Any]:
+    """Beam search has parameters of its own, without extra arguments: its requests would run unsteered."""
+    from vllm.exceptions import VLLMValidationError
+
+    def refusing(request: Any, *args: Any, **kwargs: Any) -> Any:
+        if KEY in (request.vllm_xargs or {}):
+            raise VLLMValidationError("a plan cannot be applied to a beam search", parameter="vllm_xargs")
+        return to_beam_search_params(request, *args, **kwargs)
+
+    return refusing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from breakers.errors import RuntimeAttachError
+from breakers.vllm_plugin.canary import COSINE
 
 
 def check_supported(vllm_config: Any) -> None:
@@ -22,6 +23,7 @@ def _untested(vllm_config: Any) -> dict[str, bool]:
     model, parallel = vllm_config.model_config, vllm_config.parallel_config
     return {
         f"a model of runner type {model.runner_type!r}": model.runner_type != "generate",
+        f"activations of {model.dtype}": model.dtype not in COSINE,
         "an encoder-decoder model": model.is_encoder_decoder,
         "a diffusion model": model.is_diffusion,
         f"weights quantised as {model.quantization!r}": model.quantization is not None,

@@ -76,12 +76,14 @@ def test_a_configuration_that_the_tests_do_not_cover(served: Served) -> None:
         pass
 
 
-def test_an_engine_without_bundles_refuses_plans(served: Served) -> None:
+def test_an_engine_without_bundles_refuses_plans_that_name_one(served: Served) -> None:
     from vllm.exceptions import VLLMValidationError
 
-    words = "bundle 'mask' is not loaded; loaded: none"
-    with engine(served, bundles=False) as plain, pytest.raises(VLLMValidationError, match=words):
-        replies(plain, [Wanted(prompt=prompt(5), strengths={"mask": 1.0})])
+    with engine(served, bundles=False, enable_prefix_caching=True) as plain:
+        with pytest.raises(VLLMValidationError, match="bundle 'mask' is not loaded; loaded: none"):
+            replies(plain, [Wanted(prompt=prompt(5), strengths={"mask": 1.0})])
+        unsteered = Wanted(prompt=prompt(40), strengths={})
+        assert replies(plain, [unsteered])[0].token_ids == replies(plain, [unsteered], plain=True)[0].token_ids
 
 
 def test_another_version_of_vllm_refuses_bundles_only() -> None:

@@ -1,4 +1,4 @@
-"""Compiled equals eager, and no graph that was compiled without the edits is ever taken for one with them."""
+"""Compiled and on two ranks; and no graph that was compiled without the edits is ever taken for one with them."""
 
 from __future__ import annotations
 
@@ -36,3 +36,14 @@ def test_compiled_with_what_an_engine_without_bundles_left_in_the_cache(served: 
             assert f.token_ids == chosen
             assert f.logprobs == pytest.approx(logprobs, abs=TOLERANCE)
     assert run_apart(served, [unsteered], bundles=False, **compiled) == [plain]
+
+
+def test_two_tensor_parallel_ranks(served: Served) -> None:
+    """Processes of their own, each with half of the heads and neurons."""
+    wanted = crowd(served)
+    two = {"tensor_parallel_size": 2, "distributed_executor_backend": "mp"}
+    (found,) = run_apart(served, [wanted], environment={}, **two)
+    for w, f in zip(wanted, found, strict=True):
+        chosen, logprobs = served.logprobs(w.prompt, f.token_ids, w.strengths)
+        assert f.token_ids == chosen
+        assert f.logprobs == pytest.approx(logprobs, abs=TOLERANCE)
