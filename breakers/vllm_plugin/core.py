@@ -39,8 +39,12 @@ def _proven(init: Callable[..., None]) -> Callable[..., None]:
         if core.request_block_hasher is not None:
             core.request_block_hasher = blocks.separating(core.request_block_hasher, catalogue)
         if settings is not None:
-            _check_workers(core, catalogue)
-            prove(core, bundles, settings)
+            try:
+                _check_workers(core, catalogue)
+                prove(core, bundles, settings)
+            except BaseException:
+                core.shutdown()
+                raise
 
     return initialise
 
