@@ -39,6 +39,8 @@ class Wanted:
     start: int | None = None
     forced: int | None = None
     """The one token that the reply may hold; its log-probabilities are still those of all."""
+    adapter: Path | None = None
+    """Of PEFT's."""
 
     @property
     def extra_args(self) -> dict[str, str]:
@@ -102,6 +104,7 @@ def replies(llm: Any, wanted: Sequence[Wanted], *, plain: bool = False) -> list[
     """All at once, greedily; `plain`: without saying anything of plans."""
     from vllm import SamplingParams
     from vllm.inputs import TokensPrompt
+    from vllm.lora.request import LoRARequest
 
     sampling = [
         SamplingParams(
@@ -115,7 +118,18 @@ def replies(llm: Any, wanted: Sequence[Wanted], *, plain: bool = False) -> list[
         )
         for w in wanted
     ]
-    outputs = llm.generate([TokensPrompt(prompt_token_ids=list(w.prompt)) for w in wanted], sampling, use_tqdm=False)
+    adapters = {path: n for n, path in enumerate(sorted({w.adapter for w in wanted if w.adapter is not None}), 1)}
+    outputs = llm.generate(
+        [TokensPrompt(prompt_token_ids=list(w.prompt)) for w in wanted],
+        sampling,
+        use_tqdm=False,
+        lora_request=[
+            None if w.adapter is None else LoRARequest(w.adapter.name, adapters[w.adapter], str(w.adapter))
+            for w in wanted
+        ]
+        if adapters
+        else None,
+    )
     return [_reply(output) for output in outputs]
 
 

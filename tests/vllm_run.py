@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from vllm_engines import Files, Reply, Wanted, engine, replies
@@ -54,8 +55,17 @@ def run_apart(
     return [[Reply(**reply) for reply in batch] for batch in json.loads(answer.read_text())]
 
 
+def _interpret_triton() -> None:
+    """Take Triton's interpreter for a backend of CPUs: without one vLLM does not run its V2 runner."""
+    from triton.backends import backends
+
+    backends["cpu"] = SimpleNamespace(driver=SimpleNamespace(is_active=lambda: True), compiler=None)
+
+
 def _main() -> None:
     asked = json.load(sys.stdin)
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        _interpret_triton()
     batches = [[Wanted(**{**w, "prompt": tuple(w["prompt"])}) for w in batch] for batch in asked["batches"]]
     files = Files(directory=Path(asked["directory"]), bundles=tuple(Path(path) for path in asked["bundles"]))
     with engine(files, **asked["settings"]) as llm:

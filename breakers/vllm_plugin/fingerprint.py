@@ -9,6 +9,7 @@ from transformers import PretrainedConfig
 
 from breakers.architectures import ARCHITECTURES, submodule
 from breakers.fingerprint import fingerprint_weights
+from breakers.vllm_plugin.sites import without_adapter
 
 
 def vllm_fingerprint(model: nn.Module, config: PretrainedConfig) -> str:
@@ -19,7 +20,7 @@ def vllm_fingerprint(model: nn.Module, config: PretrainedConfig) -> str:
         config: of transformers, for this model.
     """
     architecture = ARCHITECTURES[str(config.model_type)]
-    embedding = _whole_embedding(submodule(model, architecture.embedding))
+    embedding = _whole_embedding(without_adapter(submodule(model, architecture.embedding)))
     return fingerprint_weights(config, [embedding, cast(Tensor, submodule(model, architecture.final_norm).weight)])
 
 

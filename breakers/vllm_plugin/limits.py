@@ -27,7 +27,6 @@ def _untested(vllm_config: Any) -> dict[str, bool]:
         "an encoder-decoder model": model.is_encoder_decoder,
         "a diffusion model": model.is_diffusion,
         f"weights quantised as {model.quantization!r}": model.quantization is not None,
-        "LoRA adapters": vllm_config.lora_config is not None,
         "speculative decoding": vllm_config.speculative_config is not None,
         "a KV connector": vllm_config.kv_transfer_config is not None,
         # A step's tokens are then not all in one forward, or not in the order of the strengths.

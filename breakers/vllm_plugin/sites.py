@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -82,12 +82,18 @@ def projection_shard(module: nn.Module) -> Shard:
     """
     from vllm.model_executor.layers.linear import RowParallelLinear
 
-    if not isinstance(module, RowParallelLinear) or not module.input_is_parallel:
-        raise UnsupportedModelError(f"{type(module).__name__} where a RowParallelLinear with split input was wanted")
-    size = int(module.input_size_per_partition)
-    return Shard(
-        start=int(module.tp_rank) * size, stop=(int(module.tp_rank) + 1) * size, width=int(module.input_size)
-    )
+    base = without_adapter(module)
+    if not isinstance(base, RowParallelLinear) or not base.input_is_parallel:
+        raise UnsupportedModelError(f"{type(base).__name__} where a RowParallelLinear with split input was wanted")
+    size, rank = int(base.input_size_per_partition), int(base.tp_rank)
+    return Shard(start=rank * size, stop=(rank + 1) * size, width=int(base.input_size))
+
+
+def without_adapter(module: nn.Module) -> nn.Module:
+    """The model's own layer, also where vLLM has put one with LoRA adapters in its place."""
+    from vllm.lora.layers import BaseLayerWithLoRA
+
+    return cast(nn.Module, module.base_layer) if isinstance(module, BaseLayerWithLoRA) else module
 
 
 def _down_projection(architecture: Architecture, block: nn.Module) -> nn.Module | None:

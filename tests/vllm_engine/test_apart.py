@@ -47,3 +47,15 @@ def test_two_tensor_parallel_ranks(served: Served) -> None:
         chosen, logprobs = served.logprobs(w.prompt, f.token_ids, w.strengths)
         assert f.token_ids == chosen
         assert f.logprobs == pytest.approx(logprobs, abs=TOLERANCE)
+
+
+def test_the_v2_runner_with_interpreted_kernels(served: Served) -> None:
+    """Prompts in chunks and preemption: this runner forgets a preempted request and takes it on again."""
+    wanted = [Wanted(prompt=prompt(30 + 9 * i), strengths=p, reply=20) for i, p in enumerate(served.plans)]
+    environment = {"VLLM_USE_V2_MODEL_RUNNER": "1", "TRITON_INTERPRET": "1"}
+    small = {"num_gpu_blocks_override": 9, "max_num_batched_tokens": 16, "max_model_len": 128}
+    (found,) = run_apart(served, [wanted], environment=environment, enable_prefix_caching=True, **small)
+    for w, f in zip(wanted, found, strict=True):
+        chosen, logprobs = served.logprobs(w.prompt, f.token_ids, w.strengths)
+        assert f.token_ids == chosen
+        assert f.logprobs == pytest.approx(logprobs, abs=TOLERANCE)

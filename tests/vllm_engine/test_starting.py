@@ -71,8 +71,8 @@ def test_settings_that_are_none(served: Served) -> None:
 
 
 def test_a_configuration_that_the_tests_do_not_cover(served: Served) -> None:
-    words = "bundles cannot be served with LoRA adapters"
-    with pytest.raises(RuntimeAttachError, match=words), engine(served, enable_lora=True):
+    words = "bundles cannot be served with fast prefill of layers that share keys"
+    with pytest.raises(RuntimeAttachError, match=words), engine(served, kv_sharing_fast_prefill=True):
         pass
 
 
