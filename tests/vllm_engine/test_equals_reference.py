@@ -10,10 +10,10 @@ from engine_contract import TOLERANCE, prompt
 from vllm_engines import Reply, Wanted, engine, replies
 from vllm_models import Served, serve_tiny
 
-MODELS = ("llama", "qwen3", "gemma3_text", "mixtral")
+from breakers.vllm_plugin.sites import TESTED_TYPES
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=TESTED_TYPES)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Served:
     return serve_tiny(request.param, tmp_path_factory.mktemp(request.param))
 
