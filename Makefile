@@ -39,9 +39,9 @@ $(VLLM)/.installed: pyproject.toml scripts/install_vllm.py
 	$(VLLM)/bin/python scripts/install_vllm.py
 	touch $@
 
-# In process, one engine after the other: each test file starts its own.
+# One engine after the other; what is marked slow compiles, or starts vLLM's server.
 test-vllm: setup-vllm
-	HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 $(VLLM)/bin/python -m pytest tests/vllm $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(VLLM)/bin/python -m pytest tests/vllm_engine $(PYTEST_ARGS)
 
 # Clients of other people's, in environments of their own: some want other versions of what the project uses. Tests that
 # need one are skipped without it.

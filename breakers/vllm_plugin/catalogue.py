@@ -66,8 +66,8 @@ class Catalogue:
         message = decode_plan(None if extra_args is None else dict(extra_args))
         if message is None:
             return None
-        if message.bank not in (None, self.digest):
-            raise PlanError(f"the plan is for bank {message.bank!r}; loaded: {self.digest}")
+        if message.bank is not None and message.bank != self.digest:
+            raise PlanError(f"the plan is for bank {message.bank[:80]!r}; loaded: {self.digest}")
         last = prompt_tokens - 1
         start = last if message.generation_start is None else message.generation_start
         if start > last:
@@ -78,7 +78,7 @@ class Catalogue:
 
     def _check(self, name: str, strength: float) -> None:
         if name not in self._bundles:
-            raise PlanError(f"bundle {name!r} is not loaded; loaded: {', '.join(self._bundles) or 'none'}")
+            raise PlanError(f"bundle {name[:80]!r} is not loaded; loaded: {', '.join(self._bundles) or 'none'}")
         high = self._bundles[name].strength_max
         if strength > high:
             raise PlanError(f"strength of {name!r} is {strength}; wanted a number in [0, {high}]")

@@ -27,6 +27,8 @@ def _untested(vllm_config: Any) -> dict[str, bool]:
         "an encoder-decoder model": model.is_encoder_decoder,
         "a diffusion model": model.is_diffusion,
         f"weights quantised as {model.quantization!r}": model.quantization is not None,
+        # Its second level discards what was allocated beside the weights, as the table of strengths.
+        "sleep mode": model.enable_sleep_mode,
         "speculative decoding": vllm_config.speculative_config is not None,
         "a KV connector": vllm_config.kv_transfer_config is not None,
         # A step's tokens are then not all in one forward, or not in the order of the strengths.
