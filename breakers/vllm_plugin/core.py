@@ -20,8 +20,8 @@ from breakers.vllm_plugin.wrapping import wrap
 def install() -> None:
     """Wrap the engine core and the hashing of blocks.
 
-    In a process of its own the engine core loads plugins inside its `__init__`: wrapping that one would come too late.
-    What is wrapped instead is called later on in there, the first as soon as the model is loaded, the second last.
+    In a process of its own the engine core loads plugins inside its `__init__`, so wrapping that one would come too
+    late. What is wrapped instead is called later on in there, the first once the model is loaded, the second last.
     """
     from vllm.v1.engine import core
 
