@@ -11,7 +11,7 @@ from breakers.architectures import ARCHITECTURES, Architecture, ModelSites, subm
 from breakers.errors import UnsupportedModelError
 from breakers.sites import Boundary, HookPoint
 
-TESTED_TYPES = ("gemma3_text", "llama")
+TESTED_TYPES = ("gemma3_text", "llama", "mixtral", "qwen3")
 """Values of `model_type` whose vLLM implementation the tests compare with transformers'."""
 
 
