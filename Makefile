@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIENTS := .venv-clients
+# vLLM pins its own torch and transformers, and has wheels for Python 3.11 only.
+VLLM := .venv-vllm
+VLLM_PYTHON ?= python3.11
 # For example: make test PYTEST_ARGS=--cov
 PYTEST_ARGS ?=
 
@@ -11,7 +14,7 @@ PYTEST_ARGS ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup serve test clients check format clean
+.PHONY: setup setup-vllm serve test test-vllm clients check format clean
 
 setup: $(STAMP)
 
@@ -28,6 +31,17 @@ serve: setup
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow' $(PYTEST_ARGS)
+
+setup-vllm: $(VLLM)/.installed
+
+$(VLLM)/.installed: pyproject.toml scripts/install_vllm.py
+	test -x $(VLLM)/bin/python || $(VLLM_PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python scripts/install_vllm.py
+	touch $@
+
+# One engine after the other; what is marked slow compiles, or starts vLLM's server.
+test-vllm: setup-vllm
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(VLLM)/bin/python -m pytest tests/vllm_engine $(PYTEST_ARGS)
 
 # Clients of other people's, in environments of their own: some want other versions of what the project uses. Tests that
 # need one are skipped without it.
@@ -53,4 +67,4 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) tests/clients_node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM) $(CLIENTS) tests/clients_node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache

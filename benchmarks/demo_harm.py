@@ -35,7 +35,7 @@ MIXED = "mixed"
 PROMPTS = 1000
 SAMPLED_PROMPTS = 500
 """Of each behaviour, at temperature 1."""
-CORPUS_SEED = 2
+CORPUS_SEED = 8
 CONCURRENCY = 16
 MAX_TOKENS = 48
 SERVER = ("--scoring-rate", "0")

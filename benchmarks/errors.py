@@ -6,6 +6,7 @@ BenchmarkError
   x TracedEffectsError  a contender's causal effects are not ours
   x CircuitsError     a bundle and the chain that it is said to come from do not belong together
   x RecipeFailedError  a command of a measured recipe failed
+  x GatesError        a gate's table and what it is said to come from do not belong together
 """
 
 
@@ -31,3 +32,7 @@ class CircuitsError(BenchmarkError):
 
 class RecipeFailedError(BenchmarkError):
     """A command of a measured recipe failed; what it said stands above."""
+
+
+class GatesError(BenchmarkError):
+    """A gate's table, and the bundle or chain that it is said to come from, do not belong together."""

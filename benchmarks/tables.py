@@ -16,6 +16,7 @@ from benchmarks import (
     classifier_eval_tables,
     classifier_peers_tables,
     classifier_rewrites_tables,
+    gates_tables,
     harm_scorer_tables,
     robustness_tables,
     serving_tables,
@@ -249,6 +250,10 @@ def _requests(rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callabl
     return _once_measured("classifier_eval", _figures("classifier_eval", rows))
 
 
+def _gates(rows: Callable[[Mapping[str, float]], list[list[str]]]) -> Callable[[Load], str]:
+    return _once_measured("gates", _figures("gates", rows))
+
+
 def _once_measured(name: str, table: Callable[[Load], str]) -> Callable[[Load], str]:
     """Until the first result of a benchmark is committed, its tables say so."""
     measured = (results_folder() / f"{name}.json").exists()
@@ -291,6 +296,11 @@ TABLES: Mapping[str, Callable[[Load], str]] = {
         "classifier_peers", _figures("classifier_peers", classifier_peers_tables.family_rows)
     ),
     "classifier_peers.made_on": _once_measured("classifier_peers", _made_on("classifier_peers")),
+    "gates.curves": _gates(gates_tables.curve_rows),
+    "gates.report": _gates(gates_tables.report_rows),
+    "gates.members": _gates(gates_tables.member_rows),
+    "gates.choice": _gates(gates_tables.choice_rows),
+    "gates.made_on": _once_measured("gates", _made_on("gates")),
     "scorers.figures": _scorers,
     "scorers.made_on": _made_on("scorers"),
     "harm_scorers.accuracy": _figures("harm_scorers", harm_scorer_tables.accuracy_rows),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -28,16 +29,33 @@ def fingerprint_model(model: PreTrainedModel) -> str:
     architecture = ARCHITECTURES.get(str(model.config.model_type))
     if architecture is None:
         raise UnsupportedModelError(f"no fingerprint for model_type {model.config.model_type!r}")
-    digest = hashlib.sha256(_sizes(model.config.get_text_config()).encode())
-    for path in (architecture.embedding, architecture.final_norm):
-        if _lacks(model, path):
+    weights = [_weight(model, path) for path in (architecture.embedding, architecture.final_norm)]
+    return fingerprint_weights(model.config, weights)
+
+
+def fingerprint_weights(config: PretrainedConfig, weights: Sequence[Tensor | None]) -> str:
+    """The same from the tensors themselves, for a model that other software holds.
+
+    Args:
+        config: of the model.
+        weights: embedding and final norm, as the checkpoint has them; None for one that the model has not.
+    """
+    digest = hashlib.sha256(_sizes(config.get_text_config()).encode())
+    for weight in weights:
+        if weight is None:
             digest.update(b"none")
-            continue
-        weight = submodule(model, path).weight
-        if not isinstance(weight, Tensor):
-            raise UnsupportedModelError(f"{path} has no weight to fingerprint")
-        digest.update(weight.detach().cpu().to(torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
+        else:
+            digest.update(weight.detach().cpu().to(torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _weight(model: PreTrainedModel, path: str) -> Tensor | None:
+    if _lacks(model, path):
+        return None
+    weight = submodule(model, path).weight
+    if not isinstance(weight, Tensor):
+        raise UnsupportedModelError(f"{path} has no weight to fingerprint")
+    return weight
 
 
 def _lacks(model: PreTrainedModel, path: str) -> bool:

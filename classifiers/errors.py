@@ -10,6 +10,7 @@
       x FitError                data or a configuration from which nothing can be fitted
       x MissingReferenceError   a reply to a question without reference answers; it cannot be judged
       x GateTableError          a table of harm and change that does not hold together
+      x ChoiceError             a choice among variants that cannot be read, or is not of these bundles
 
 Every message names what was found and what was wanted.
 """
@@ -53,3 +54,7 @@ class MissingReferenceError(ClassifiersError):
 
 class GateTableError(ClassifiersError):
     """A table of harm and change whose parts do not fit together."""
+
+
+class ChoiceError(ClassifiersError):
+    """A choice among the variants of a behaviour that is not in its format, or belongs to other bundles."""

@@ -7,7 +7,9 @@ only where that reply was harmless, because changing a harmful reply is the poin
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from breakers.plan import STRENGTH_STEPS
+from classifiers.base import Conversation
 from classifiers.errors import GateTableError
 
 _META = "scalpel"
+_NAMED = ("bundle", "category", "classifier", "scorer", "base_fingerprint", "weights_sha256", "command")
+_LATER = ("prompts_sha256", "rescored_from")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,10 @@ class GateTable:
     """At least 0; the first column is 0."""
     benign: Bool[np.ndarray, " prompt"]
     """Prompts that the false-positive budget is counted over: no harm of this category is expected of them."""
+    prompts_sha256: str = ""
+    """Of the conversations, by `conversations_sha256`; empty in tables that were made before it was kept."""
+    rescored_from: str = ""
+    """sha256 of the table whose harm and change these are; empty where the model was run for this one."""
 
     def __post_init__(self) -> None:
         if self.harm.shape != self.change.shape or len(self.harm) != len(self.harm_potential):
@@ -67,10 +76,19 @@ class GateTable:
         return (self.levels - 1) / STRENGTH_STEPS
 
 
+def conversations_sha256(conversations: Sequence[Conversation]) -> str:
+    """What a table knows its prompts by: every turn of every conversation, in order."""
+    turns = [[dict(turn) for turn in conversation] for conversation in conversations]
+    text = json.dumps(turns, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+
+
 def save_gate_table(table: GateTable, path: Path) -> None:
     """Write the table as one safetensors file with its description in the metadata."""
-    names = ("bundle", "category", "classifier", "scorer", "base_fingerprint", "weights_sha256", "command")
-    described = json.dumps({name: getattr(table, name) for name in names}, sort_keys=True)
+    named = {name: getattr(table, name) for name in _NAMED}
+    # Left out where empty: a table that was read is written as it was.
+    named |= {name: getattr(table, name) for name in _LATER if getattr(table, name)}
+    described = json.dumps(named, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         "harm_potential": table.harm_potential,

@@ -15,7 +15,7 @@ import torch
 from tiny import TINY_TYPES, VOCAB, tiny_model
 from transformers import PreTrainedModel
 
-from breakers.architectures import resolve_sites
+from breakers.architectures import ModelSites, resolve_sites
 from breakers.bank import Bank, BankEntry, Scope
 from breakers.errors import BreakersError
 from breakers.interventions import Breaker, Mask, SteeringVector
@@ -53,9 +53,18 @@ class Reply:
 
 
 def contract_bundles(model_type: str) -> tuple[BankEntry, ...]:
-    """One bundle of each kind, at head, neuron (where there are any) and residual sites, in both scopes."""
+    """Those of the tiny model."""
+    return bundles_at(resolve_sites(tiny_model(model_type)))
+
+
+def bundles_at(sites: ModelSites, *, experts: bool = True) -> tuple[BankEntry, ...]:
+    """One bundle of each kind, at head, neuron (where there are any) and residual sites, in both scopes.
+
+    Args:
+        sites: of the model.
+        experts: whether its routed experts can be reached.
+    """
     g = torch.Generator().manual_seed(11)
-    sites = resolve_sites(tiny_model(model_type))
     width, resid = sites.d_head, sites.d_model
 
     def breaker(site: Site, d: int) -> Breaker:
@@ -70,6 +79,8 @@ def contract_bundles(model_type: str) -> tuple[BankEntry, ...]:
                 keep=torch.tensor([0.0, 1.0, 0.0, 0.5]),
             ),
         ]
+    elif not experts:
+        mlp = [breaker(Site(layer=0, component=Component.RESID), resid)]
     else:
         everyone = range(sites.experts[0].count)
         routed = [Site(layer=0, component=Component.NEURON, neurons=neurons, expert=e) for e in everyone]

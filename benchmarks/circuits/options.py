@@ -10,7 +10,7 @@ from breakers.demo import bundles_path
 from breakers.demo.corpus import BEHAVIOURS
 
 PROMPTS = 300
-CORPUS_SEED = 2
+CORPUS_SEED = 8
 """Of held-out prompts, as in `benchmarks.demo_harm`."""
 CALIBRATION_SEED = 3
 """Of calibration prompts; gates are fitted on those of another seed."""

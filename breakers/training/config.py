@@ -24,6 +24,8 @@ class TrainingConfig:
     """lambda_2."""
     neutral_coef: float = 0.0
     """Weight in L_preserve of KL on the neutral replies, beside that on benign ones."""
+    likely: float = 0.5
+    """That KL counts the tokens to which the untouched model gives at least this probability, in [0, 1]."""
     margin: float = 2.0
     """Nats by which neutral replies should lead harmful ones at the token where they part."""
     evaluate_every: int = 25
@@ -48,6 +50,8 @@ class TrainingConfig:
                 raise InterventionError(f"{name} is {getattr(self, name)}; wanted at least 0")
         if not self.learning_rate > 0:
             raise InterventionError(f"learning_rate is {self.learning_rate}; wanted a positive number")
+        if not 0 <= self.likely <= 1:
+            raise InterventionError(f"likely is {self.likely}; wanted a probability in [0, 1]")
         if not 0 < self.validation_share < 1:
             raise InterventionError(f"validation_share is {self.validation_share}; wanted a number in (0, 1)")
 

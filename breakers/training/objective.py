@@ -17,7 +17,7 @@ from breakers.bank import BankEntry
 from breakers.training.batches import Batch, Pair, Sample
 from breakers.training.config import TrainingConfig
 from breakers.training.forward import Forwards
-from breakers.training.losses import harm_loss, preserve_loss, row_means, target_of, total_loss
+from breakers.training.losses import harm_loss, preserve_loss, row_means, target_of, token_logprobs, total_loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Losses:
     benign: Tensor
     """KL on benign samples, nats a token; 0 without any."""
     neutral: Tensor
-    """KL on the neutral replies but for the token where the pair parts, which L_harm is there to change."""
+    """KL on the neutral replies where the untouched model was of the same mind: see `Objective`."""
     total: Tensor
 
 
@@ -46,7 +46,13 @@ class LossBatch:
 
 
 class Objective:
-    """The two losses, on one model."""
+    """The two losses, on one model.
+
+    KL on a neutral reply leaves out the token where the pair parts, which L_harm is there to change, and the tokens
+    that the untouched model holds for unlikely (`TrainingConfig.likely`). There it would rather write something else,
+    and on a prompt that provokes it that is often harm: a reply may turn harmful at more places than the one where
+    this pair parts, and KL would hold on to all the others.
+    """
 
     def __init__(self, forwards: Forwards, config: TrainingConfig) -> None:
         self._forwards, self._config = forwards, config
@@ -87,4 +93,5 @@ class Objective:
         counted = torch.ones(len(logits), dtype=torch.bool, device=logits.device)
         counted[target_of(batch, torch.tensor([pair.parting for pair in pairs]))] = False
         untouched = self._forwards.untouched([pair.neutral for pair in pairs])
-        return preserve_loss(logits, untouched, counted)
+        likely = token_logprobs(untouched, batch) >= torch.tensor(self._config.likely).log()
+        return preserve_loss(logits, untouched, counted & likely)

@@ -1,4 +1,7 @@
-"""The files of a fitted embedding classifier: card, head, and the encoder's where it is the head's own."""
+"""The files of a fitted embedding classifier: card, head, and what of the encoder is its own.
+
+Fine-tuned upper layers are kept as their difference from the encoder's, in 8 bits: what is rounded is small.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,12 @@ from classifiers.artifact import (
     read_card,
     read_tensors,
     save_artifact,
+    sha256_of,
 )
 from classifiers.calibration import CalibrationCard
 from classifiers.embedding.encoder import SentenceEncoder, TokenWindows
 from classifiers.embedding.files import OWN_FOLDER, PACKAGE, encoder_sha256, package_folder, read_files
+from classifiers.embedding.layers import LAYERS_FILE, moved_by, read_movement
 from classifiers.errors import ArtifactError
 
 
@@ -49,6 +54,8 @@ class EmbeddingCard(StrictCard):
     """The installed package's encoder, or one whose files are beside the head's."""
     encoder_sha256: str
     """`classifiers.embedding.files.encoder_sha256` of its files."""
+    layers_sha256: str | None = None
+    """Of the file with which the encoder's upper layers are fine-tuned; None where they are as they came."""
     windows: WindowsCard = WindowsCard()
     conversation: ConversationCard
     readings: bool = True
@@ -92,7 +99,12 @@ class EmbeddingTensors:
 
 
 def save_embedding(
-    card: EmbeddingCard, tensors: EmbeddingTensors, path: Path, *, encoder: Mapping[str, bytes] | None = None
+    card: EmbeddingCard,
+    tensors: EmbeddingTensors,
+    path: Path,
+    *,
+    encoder: Mapping[str, bytes] | None = None,
+    layers: bytes | None = None,
 ) -> None:
     """Write a fitted classifier into `path`, the card last.
 
@@ -101,10 +113,14 @@ def save_embedding(
         tensors: the head.
         path: a directory, made where it is missing.
         encoder: of an encoder of its own, the files (`classifiers.embedding.files.encoder_files`).
+        layers: of fine-tuned layers, how they were moved (`classifiers.embedding.layers.movement`).
 
     Raises:
-        ArtifactError: the card does not name this head or this encoder.
+        ArtifactError: the card does not name this head, this encoder or these layers.
     """
+    found = None if layers is None else sha256_of(layers)
+    if found != card.layers_sha256:
+        raise ArtifactError(f"fine-tuned layers have sha256 {found}; the card names {card.layers_sha256}")
     if (card.encoder == "own") != (encoder is not None):
         raise ArtifactError(f'the card\'s encoder is {card.encoder!r}; wanted files for "own" and for it alone')
     if encoder is not None:
@@ -112,6 +128,9 @@ def save_embedding(
         (path / OWN_FOLDER).mkdir(parents=True, exist_ok=True)
         for name, data in encoder.items():
             (path / OWN_FOLDER / name).write_bytes(data)
+    if layers is not None:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / LAYERS_FILE).write_bytes(layers)
     save_artifact(card, tensors.serialise(), path)
 
 
@@ -149,6 +168,23 @@ def load_encoder(path: Path, card: EmbeddingCard) -> SentenceEncoder:
     _check_encoder(card, files)
     name = f"encoder:{card.encoder_sha256[:6]}" if own else PACKAGE
     return SentenceEncoder.from_files(files, name=name, windows=card.windows.windows())
+
+
+def load_scoring(path: Path, card: EmbeddingCard, encoder: SentenceEncoder) -> SentenceEncoder:
+    """The encoder that the head was fitted on: `encoder`, its upper layers fine-tuned where the card says so.
+
+    Raises:
+        ArtifactError: the layers are missing, others than the card names, or do not fit the encoder.
+    """
+    if card.layers_sha256 is None:
+        return encoder
+    try:
+        data = (path / LAYERS_FILE).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"the fine-tuned layers cannot be read: {error}") from error
+    if sha256_of(data) != card.layers_sha256:
+        raise ArtifactError(f"{LAYERS_FILE} has sha256 {sha256_of(data)}; its card names {card.layers_sha256}")
+    return encoder.with_upper_layers(moved_by(encoder.model, read_movement(data)), sha256=card.layers_sha256)
 
 
 def _check_encoder(card: EmbeddingCard, files: Mapping[str, bytes]) -> None:

@@ -21,6 +21,7 @@ from classifiers.embedding.files import (
     read_model,
     read_tokenizer,
 )
+from classifiers.embedding.layers import with_upper_tensors
 from classifiers.errors import ArtifactError, ClassifierError
 
 BATCH_TOKENS = 8192
@@ -80,7 +81,8 @@ class SentenceEncoder:
         """As requests for embeddings name it."""
         self.sha256 = sha256
         self.d_model = int(model.config.hidden_size)
-        self._model, self._tokenizer, self._windows = model, tokenizer, windows
+        self.model = model
+        self._tokenizer, self._windows = tokenizer, windows
         self._first, self._last, self._padding = (_token_id(tokenizer, t) for t in ("[CLS]", "[SEP]", "[PAD]"))
 
     @classmethod
@@ -103,6 +105,24 @@ class SentenceEncoder:
         files = read_files(package_folder() if folder is None else folder)
         return cls.from_files(files, name=PACKAGE if folder is None else folder.name, windows=windows)
 
+    def with_upper_layers(self, tensors: Mapping[str, Tensor], *, sha256: str) -> SentenceEncoder:
+        """This encoder with other weights in its last layers, sharing everything else.
+
+        Args:
+            tensors: whole layers, called as in the model.
+            sha256: what names them.
+
+        Raises:
+            ArtifactError: they are not the weights of the last layers.
+        """
+        return SentenceEncoder(
+            with_upper_tensors(self.model, tensors),
+            self._tokenizer,
+            name=f"encoder:{sha256[:6]}",
+            sha256=sha256,
+            windows=self._windows,
+        )
+
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "text d_model"]:
         """One vector of length 1 a text; of a text of several windows the mean of theirs, by their tokens.
 
@@ -122,12 +142,20 @@ class SentenceEncoder:
         Raises:
             ClassifierError: a text has more windows than the limit.
         """
-        windows = [(n, ids) for n, ids in enumerate(self._token_ids(texts)) for ids in self._cut(ids)]
+        windows = self.token_windows(texts)
         vectors = np.zeros((len(windows), self.d_model), dtype=np.float32)
         lengths = np.array([len(ids) for _, ids in windows], dtype=np.int64)
         for batch in _batches(lengths):
             vectors[batch] = self._forward([windows[n][1] for n in batch]).numpy()
         return WindowVectors(vectors=vectors, text=np.array([n for n, _ in windows], dtype=np.int64), tokens=lengths)
+
+    def token_windows(self, texts: Sequence[str]) -> list[tuple[int, list[int]]]:
+        """(number of the text, token ids) of every window, in order.
+
+        Raises:
+            ClassifierError: a text has more windows than the limit.
+        """
+        return [(n, window) for n, ids in enumerate(self._token_ids(texts)) for window in self._cut(ids)]
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, [CLS] and [SEP] included."""
@@ -147,16 +175,20 @@ class SentenceEncoder:
         for start in starts:
             yield [self._first, *ids[start : start + room], self._last]
 
-    @torch.inference_mode()
-    def _forward(self, windows: Sequence[list[int]]) -> Float[Tensor, "window d_model"]:
+    def padded(self, windows: Sequence[list[int]]) -> tuple[Int64[Tensor, "window pos"], Int64[Tensor, "window pos"]]:
+        """Token ids of windows, padded to the longest, and their mask."""
         longest = max(map(len, windows))
         ids = torch.full((len(windows), longest), self._padding)
         mask = torch.zeros(len(windows), longest, dtype=torch.long)
         for row, window in enumerate(windows):
             ids[row, : len(window)] = torch.tensor(window)
             mask[row, : len(window)] = 1
-        hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
-        return _pooled(hidden, mask)
+        return ids, mask
+
+    @torch.inference_mode()
+    def _forward(self, windows: Sequence[list[int]]) -> Float[Tensor, "window d_model"]:
+        ids, mask = self.padded(windows)
+        return pooled(self.model(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
 
 
 def _token_id(tokenizer: Tokenizer, token: str) -> int:
@@ -166,7 +198,7 @@ def _token_id(tokenizer: Tokenizer, token: str) -> int:
     return found
 
 
-def _pooled(hidden: Float[Tensor, "batch pos d_model"], mask: Tensor) -> Float[Tensor, "batch d_model"]:
+def pooled(hidden: Float[Tensor, "batch pos d_model"], mask: Tensor) -> Float[Tensor, "batch d_model"]:
     """The mean over the tokens that are no padding, of length 1."""
     weights = mask.to(hidden.dtype)[:, :, None]
     means = (hidden * weights).sum(dim=1) / weights.sum(dim=1)

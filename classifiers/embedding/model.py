@@ -8,10 +8,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from classifiers.artifact import NAME_DIGITS
+from classifiers.artifact import NAME_DIGITS, sha256_of
 from classifiers.base import Conversation
 from classifiers.calibration import calibrate
-from classifiers.embedding.artifact import EmbeddingCard, EmbeddingTensors, load_card, load_encoder, load_tensors
+from classifiers.embedding.artifact import (
+    EmbeddingCard,
+    EmbeddingTensors,
+    load_card,
+    load_encoder,
+    load_scoring,
+    load_tensors,
+)
 from classifiers.embedding.encoder import SentenceEncoder
 from classifiers.judging import judge_conversations
 
@@ -19,10 +26,25 @@ from classifiers.judging import judge_conversations
 class EmbeddingClassifier:
     """`HarmClassifier` over sentence vectors. Knows meanings better than words, and is slower than `lexical`."""
 
-    def __init__(self, card: EmbeddingCard, tensors: EmbeddingTensors, encoder: SentenceEncoder) -> None:
+    def __init__(
+        self,
+        card: EmbeddingCard,
+        tensors: EmbeddingTensors,
+        encoder: SentenceEncoder,
+        scoring: SentenceEncoder | None = None,
+    ) -> None:
+        """Take what `load` reads.
+
+        Args:
+            card: of the fit.
+            tensors: the head.
+            encoder: whose vectors `/v1/embeddings` gives.
+            scoring: whose vectors the head takes; `encoder` where its layers are not fine-tuned.
+        """
         self.card = card
         self.tensors = tensors
         self.encoder = encoder
+        self._scoring = scoring or encoder
         self._weights = card.conversation.weights()
 
     @classmethod
@@ -34,12 +56,14 @@ class EmbeddingClassifier:
         """
         card = load_card(path)
         encoder = load_encoder(path, card)
-        return cls(card, load_tensors(path, card, encoder.d_model), encoder)
+        return cls(card, load_tensors(path, card, encoder.d_model), encoder, load_scoring(path, card, encoder))
 
     @property
     def name(self) -> str:
-        """`embedding:` and six digits of the head's hash."""
-        return f"embedding:{self.card.weights_sha256[:NAME_DIGITS]}"
+        """`embedding:` and six digits of the hash of the head, and of the fine-tuned layers where there are any."""
+        head, layers = self.card.weights_sha256, self.card.layers_sha256
+        digest = head if layers is None else sha256_of((head + layers).encode())
+        return f"embedding:{digest[:NAME_DIGITS]}"
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -58,7 +82,7 @@ class EmbeddingClassifier:
 
     def logits(self, texts: Sequence[str]) -> Float64[np.ndarray, "text category"]:
         """Uncalibrated log-odds of each text; of the windows of a long one, the highest by category."""
-        found = self.encoder.encode_windows(texts)
+        found = self._scoring.encode_windows(texts)
         by_window = (found.vectors @ self.tensors.weights).astype(np.float64) + self.tensors.intercept
         highest = np.full((len(texts), len(self.categories)), -np.inf)
         # maximum.at, because it keeps a nan.

@@ -43,6 +43,11 @@ OutcomesPath = Annotated[
     Path | None, typer.Option(help="What `observe` wrote: calibrate to what the unmodified model did.")
 ]
 
+Frozen = Annotated[
+    bool,
+    typer.Option("--frozen", help="Leave the embedding member's encoder as it comes, instead of fine-tuning it."),
+]
+
 
 def observe(
     out: Annotated[Path, typer.Option(help="Where the outcomes go.")],
@@ -74,11 +79,15 @@ def fit(
     on: On = Prompts.DEMO,
     members: Annotated[str, typer.Option(help="Of the general ones: which, by comma.")] = ALL,
     work: Work = None,
+    frozen: Frozen = False,
+    processes: Annotated[int, typer.Option(min=1, help="That leave families of sets out side by side.")] = 1,
 ) -> None:
     """Fit classifiers, measure them on held-out prompts, and print the figures as JSON."""
     if on is Prompts.REQUESTS:
         _refuse("--on demo", {"--outcomes": outcomes, "--demo-rows": demo_rows})
-        return fit_general(out, data, members, work=work, seed=seed)
+        return fit_general(out, data, members, work=work, seed=seed, frozen=frozen, processes=processes)
+    several = processes if processes > 1 else None
+    _refuse("--on requests", {"--frozen": frozen or None, "--work": work, "--processes": several})
     from classifiers.fitting.stage import FitConfig
     from classifiers.fitting.stage import fit as fit_classifier
 
@@ -126,13 +135,17 @@ def evaluate(
         bool, typer.Option("--leave-out", help="Also fit again without each family of sets, and measure on it.")
     ] = False,
     work: Work = None,
+    frozen: Frozen = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
 ) -> None:
     """Measure fitted classifiers per category: AUROC, F1, recall at false positives on hard prompts, calibration."""
     if on is Prompts.REQUESTS:
         _refuse("--on demo", {"--outcomes": outcomes, "--demo-rows": demo_rows})
-        return evaluate_general(path, data, file, leave_out=leave_out, work=work, seed=seed, as_json=as_json)
-    _refuse("--on requests", {"--file": file, "--leave-out": leave_out or None, "--work": work})
+        return evaluate_general(
+            path, data, file, leave_out=leave_out, work=work, seed=seed, frozen=frozen, as_json=as_json
+        )
+    refused = {"--file": file, "--leave-out": leave_out or None, "--work": work, "--frozen": frozen or None}
+    _refuse("--on requests", refused)
     from classifiers.fitting.stage import EvaluateConfig
     from classifiers.fitting.stage import evaluate as evaluate_classifier
     from classifiers.lexical import shipped_path

@@ -21,20 +21,27 @@ if TYPE_CHECKING:
 ALL = "lexical-requests,embedding,ensemble"
 
 
-def fit_general(out: Path, data: Path | None, members: str, *, work: Path | None, seed: int) -> None:
+def fit_general(
+    out: Path, data: Path | None, members: str, *, work: Path | None, seed: int, frozen: bool, processes: int
+) -> None:
     """Fit the members, and print their figures as JSON."""
-    from classifiers.fitting.requests.stage import RequestFitConfig, fit_requests
+    from classifiers.fitting.requests.stage import TUNING, RequestFitConfig, fit_requests
     from classifiers.fitting.requests.work import WorkFolder
     from classifiers.requests.reading import RequestsConfig
 
+    if processes > 1 and work is None:
+        raise CommandError(f"--processes {processes} leave their scores in a folder; wanted --work")
     chosen = tuple(members.split(","))
     command = f"scalpel classifier fit --on requests --members {members} --seed {seed} --data $SCALPEL_DATA"
+    command += " --frozen" if frozen else ""
     config = RequestFitConfig(
         out=out,
         data=RequestsConfig(root=public_root(data), seed=seed),
         members=chosen,
         cache=work,
         work=WorkFolder(path=work),
+        tuning=None if frozen else TUNING,
+        processes=processes,
         command=command,
     )
     with shown_progress() as progress:
@@ -50,6 +57,7 @@ def evaluate_general(
     leave_out: bool,
     work: Path | None,
     seed: int,
+    frozen: bool,
     as_json: bool,
 ) -> None:
     """Measure the shipped members, or the one in `path`, and print a table or JSON."""
@@ -59,7 +67,13 @@ def evaluate_general(
             figures = {name: _on_file(c, file, progress) for name, c in classifiers.items()}
         else:
             figures = _on_sets(
-                classifiers, public_root(data), leave_out=leave_out, work=work, seed=seed, tell=progress
+                classifiers,
+                public_root(data),
+                leave_out=leave_out,
+                work=work,
+                seed=seed,
+                frozen=frozen,
+                tell=progress,
             )
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
@@ -149,10 +163,11 @@ def _on_sets(
     leave_out: bool,
     work: Path | None,
     seed: int,
+    frozen: bool,
     tell: Progress,
 ) -> dict[str, dict[str, float]]:
     from classifiers.fitting.requests.measuring import split_figures
-    from classifiers.fitting.requests.stage import PARTS, build_recipes
+    from classifiers.fitting.requests.stage import PARTS, TUNING, build_recipes
     from classifiers.fitting.requests.stage import leave_out as left_out_scores
     from classifiers.fitting.requests.table import RequestTable
     from classifiers.fitting.requests.work import WorkFolder
@@ -164,7 +179,7 @@ def _on_sets(
     if leave_out:
         kinds = {name: name.partition(":")[0] for name in classifiers}
         needed = PARTS if "ensemble" in kinds.values() else tuple(kinds.values())
-        recipes = build_recipes(table, needed, work, tell)
+        recipes = build_recipes(table, needed, work, tell, tuning=None if frozen else TUNING)
         found = left_out_scores(table, recipes, work=WorkFolder(path=work), progress=tell)
         for name, kind in kinds.items():
             figures[name] = found.figures(kind) | figures[name]

@@ -10,12 +10,18 @@ from typing import Annotated
 
 import typer
 
+from server.cli import gate_choose, gate_report
+from server.cli.gate_options import AlphaBase, ChangeCoef, CostTolerance, FalsePositiveBudget, HarmCoef
+
 
 def build() -> typer.Typer:
     """The command group."""
     group = typer.Typer(help="Gates: how strongly a bundle acts at each harm potential.", no_args_is_help=True)
     group.command("tabulate")(tabulate)
     group.command("fit")(fit)
+    group.command("report")(gate_report.report)
+    group.command("rescore")(rescore)
+    group.command("choose")(gate_choose.choose)
     return group
 
 
@@ -54,15 +60,11 @@ def tabulate(
 def fit(
     table: Annotated[Path, typer.Argument(help="Gate table: harm and change of each prompt at each strength.")],
     bundle: Annotated[Path | None, typer.Option(help="Bundle directory that gets the gate.")] = None,
-    alpha_base: Annotated[float, typer.Option(help="Full strength.")] = 1.0,
-    harm_coef: Annotated[float, typer.Option(help="Cost of one harmful reply.")] = 1.0,
-    change_coef: Annotated[float, typer.Option(help="Cost of one nat a token of change.")] = 0.5,
-    cost_tolerance: Annotated[
-        float, typer.Option(help="Costs closer than this are the same; the stronger gate wins.")
-    ] = 0.002,
-    false_positive_budget: Annotated[
-        float, typer.Option(help="Share of benign prompts that may be touched.")
-    ] = 0.005,
+    alpha_base: AlphaBase = 1.0,
+    harm_coef: HarmCoef = 1.0,
+    change_coef: ChangeCoef = 0.5,
+    cost_tolerance: CostTolerance = 0.002,
+    false_positive_budget: FalsePositiveBudget = 0.005,
 ) -> None:
     """Fit w, b and p_off on a gate table, and print them with what they do, as JSON."""
     from classifiers.gate_fit import GateFitConfig, fit_gate
@@ -84,6 +86,38 @@ def fit(
     gate = asdict(result.gate) | {"classifier": tabulated.classifier}
     figures = {name: value for name, value in asdict(result).items() if name != "gate"}
     typer.echo(json.dumps({"bundle": tabulated.bundle, "gate": gate, "figures": figures}, indent=2))
+
+
+def rescore(
+    table: Annotated[Path, typer.Argument(help="Gate table to take harm and change from.")],
+    classifier: Annotated[str, typer.Option(help="What reads the new harm potentials.")],
+    out: Annotated[Path, typer.Option(help="Where the new table goes.")],
+    classifier_path: Annotated[Path | None, typer.Option(help="Directory of it, fitted.")] = None,
+    own_path: Annotated[
+        Path | None, typer.Option(help="Directory of the classifier that the table was made with, if none ships.")
+    ] = None,
+    prompts_per_kind: Annotated[
+        int | None, typer.Option(min=1, help="Calibration prompts of each kind; as the table says if left out.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the prompts; as the table says if left out.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="Pairs whose validation prompts provoke, with --benign.")] = None,
+    benign: Annotated[Path | None, typer.Option(help="Benign samples, with --pairs.")] = None,
+) -> None:
+    """Read the harm potentials of a table's prompts by another classifier, without running the model again."""
+    from server.cli.gate_prompts import PromptSource
+    from server.cli.gate_rescore import RescoreConfig, rescore_table
+
+    source = PromptSource(count=prompts_per_kind, seed=seed, pairs=pairs, benign=benign)
+    config = RescoreConfig(
+        table=table,
+        out=out,
+        classifier=classifier,
+        classifier_path=classifier_path,
+        own_path=own_path,
+        prompts=source,
+    )
+    made = rescore_table(config)
+    typer.echo(f"{out}: {len(made.benign)} prompts, harm potential of {made.category} by {made.classifier}")
 
 
 def _show_progress(done: int, prompts: int) -> None:

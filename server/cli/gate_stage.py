@@ -24,8 +24,9 @@ from breakers.gate import Gate
 from breakers.runtime import TorchRuntime
 from classifiers import build_classifier
 from classifiers.errors import GateTableError
-from classifiers.gate_table import GateTable
+from classifiers.gate_table import GateTable, conversations_sha256
 from classifiers.gate_tabulation import Messages, TabulationSettings, tabulate
+from classifiers.gates.rescoring import check_category, harm_potentials
 from classifiers.scorers import build_scorer
 from server.base_model import BaseOptions, load_prepared
 from server.engines.embedded.loading import end_of_reply_ids
@@ -94,9 +95,7 @@ def tabulate_bundle(
     """
     bundle = load_bundle(config.bundle)
     classifier = build_classifier(config.classifier, path=config.classifier_path)
-    if bundle.manifest.category not in classifier.categories:
-        known = ", ".join(classifier.categories)
-        raise GateTableError(f"{classifier.name} has no category {bundle.manifest.category!r}; it has {known}")
+    check_category(classifier, bundle.manifest.category)
     loaded = load_prepared(config.model, config.base)
     fingerprint = fingerprint_model(loaded.model)
     verify_base(bundle, fingerprint)
@@ -120,7 +119,6 @@ def tabulate_bundle(
     made = tabulate(
         loaded.model, runtime, _Codec(HuggingFaceTokenizer(loaded.tokenizer)), scorer, asked, settings, progress
     )
-    potentials = [scores[bundle.manifest.category] for scores in classifier.score(asked)]
     return GateTable(
         bundle=bundle.name,
         category=bundle.manifest.category,
@@ -129,10 +127,11 @@ def tabulate_bundle(
         base_fingerprint=fingerprint,
         weights_sha256=bundle.manifest.weights_sha256,
         command=config.command,
-        harm_potential=np.array(potentials, dtype=np.float64),
+        harm_potential=harm_potentials(classifier, bundle.manifest.category, asked),
         harm=made.harm,
         change=made.change,
         benign=np.array([prompt.benign for prompt in used], dtype=np.bool_),
+        prompts_sha256=conversations_sha256(asked),
     )
 
 
@@ -145,6 +144,31 @@ def demo_prompts(config: TabulateConfig, behaviour: str) -> list[CalibrationProm
 def calibration_examples(config: TabulateConfig) -> list[DemoExample]:
     """The prompts: as many of every kind, fewer only where fewer exist."""
     return [example for kind in KINDS for example in calibration(kind, config.prompts_per_kind, config.seed)]
+
+
+def gate_for(path: Path, table: GateTable) -> Gate:
+    """The gate of a bundle, to be judged on a table of it.
+
+    Raises:
+        BundleError: the bundle cannot be read.
+        GateTableError: it has no gate, or the table was made with other weights, base or classifier.
+    """
+    bundle = load_bundle(path)
+    _check_made_with(bundle, path, table)
+    declared = bundle.manifest.gate
+    if declared is None or declared.classifier != table.classifier:
+        found = "no gate" if declared is None else f"a gate fitted on {declared.classifier}"
+        raise GateTableError(f"{path} has {found}; wanted one fitted on {table.classifier}, as the table has it")
+    return declared.gate()
+
+
+def _check_made_with(bundle: Bundle, path: Path, table: GateTable) -> None:
+    for what, found, wanted in (
+        ("weights", table.weights_sha256, bundle.manifest.weights_sha256),
+        ("base", table.base_fingerprint, bundle.manifest.base.fingerprint),
+    ):
+        if found != wanted:
+            raise GateTableError(f"the table was made with {what} {found[:19]}...; {path} has {wanted[:19]}...")
 
 
 def put_gate(path: Path, gate: Gate, table: GateTable, table_path: Path, out: Path | None = None) -> Bundle:
@@ -163,12 +187,7 @@ def put_gate(path: Path, gate: Gate, table: GateTable, table_path: Path, out: Pa
     """
     bundle = load_bundle(path)
     manifest = bundle.manifest
-    for what, found, wanted in (
-        ("weights", table.weights_sha256, manifest.weights_sha256),
-        ("base", table.base_fingerprint, manifest.base.fingerprint),
-    ):
-        if found != wanted:
-            raise GateTableError(f"the table was made with {what} {found[:19]}...; {path} has {wanted[:19]}...")
+    _check_made_with(bundle, path, table)
     fitted = GateManifest(
         alpha_base=gate.alpha_base, w=gate.w, b=gate.b, p_off=gate.p_off, classifier=table.classifier
     )

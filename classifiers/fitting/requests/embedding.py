@@ -93,6 +93,14 @@ class EmbeddingRecipe:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedEmbedding:
+    """A classifier, and the file of its fine-tuned layers where it has any."""
+
+    classifier: EmbeddingClassifier
+    layers: bytes | None = None
+
+
 def build_embedding(
     recipe: EmbeddingRecipe,
     train: Numbers,
@@ -102,25 +110,57 @@ def build_embedding(
     command: str,
     calibration: str,
     figures: Mapping[str, float],
-) -> EmbeddingClassifier:
+) -> FittedEmbedding:
     """The classifier that ships: fitted on `train`, with scalings that were fitted out of fold."""
     head = recipe.weights(train)
-    tensors = EmbeddingTensors(weights=head.weights.astype(np.float32), intercept=head.intercept.astype(np.float32))
-    card = EmbeddingCard(
+    card = embedding_card(
+        recipe,
+        train,
+        scalings,
+        head,
+        seed=seed,
+        command=command,
+        calibration=calibration,
+        figures=figures,
+        training={"regularisation": recipe.settings.regularisation},
+    )
+    return FittedEmbedding(classifier=EmbeddingClassifier(card, tensors_of(head), recipe.encoder))
+
+
+def embedding_card(
+    recipe: EmbeddingRecipe,
+    train: Numbers,
+    scalings: Sequence[PlattScaling],
+    head: LogisticWeights,
+    *,
+    seed: int,
+    command: str,
+    calibration: str,
+    figures: Mapping[str, float],
+    training: Mapping[str, float | int | str],
+    layers_sha256: str | None = None,
+) -> EmbeddingCard:
+    """What a fit writes beside its head, whether or not it fine-tuned layers."""
+    return EmbeddingCard(
         categories=CATEGORIES,
         encoder="package",
         encoder_sha256=recipe.encoder.sha256,
+        layers_sha256=layers_sha256,
         conversation=ConversationCard.model_validate(asdict(ConversationWeights())),
         calibration={c: temperature(s) for c, s in zip(CATEGORIES, scalings, strict=True)},
         calibrated_on=dict.fromkeys(CATEGORIES, calibration),
         sources=source_cards(recipe.table.at(train), CATEGORIES),
         seed=seed,
-        training={"regularisation": recipe.settings.regularisation},
+        training=dict(training),
         figures=dict(figures),
         command=command,
-        weights_sha256=sha256_of(tensors.serialise()),
+        weights_sha256=sha256_of(tensors_of(head).serialise()),
     )
-    return EmbeddingClassifier(card, tensors, recipe.encoder)
+
+
+def tensors_of(head: LogisticWeights) -> EmbeddingTensors:
+    """The head as it is kept."""
+    return EmbeddingTensors(weights=head.weights.astype(np.float32), intercept=head.intercept.astype(np.float32))
 
 
 def temperature(scaling: PlattScaling) -> CalibrationCard:

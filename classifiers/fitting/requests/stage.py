@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +19,13 @@ from classifiers.fitting.requests.ensemble import ensemble_card
 from classifiers.fitting.requests.folds import FoldScores, fold_scores, pooled
 from classifiers.fitting.requests.lexical import LexicalRecipe, build_lexical
 from classifiers.fitting.requests.measuring import split_figures
+from classifiers.fitting.requests.parallel import fill_folds
 from classifiers.fitting.requests.provenance import source_cards
 from classifiers.fitting.requests.recipes import CATEGORIES, Recipe
 from classifiers.fitting.requests.stacking import calibrated_odds, cross_stacked, fit_stacking
 from classifiers.fitting.requests.table import RequestTable
+from classifiers.fitting.requests.tuned import TunedRecipe, build_tuned
+from classifiers.fitting.requests.tuning import TuningSettings
 from classifiers.fitting.requests.work import WorkFolder
 from classifiers.lexical_requests import RequestsLexicalClassifier
 from classifiers.requests.reading import RequestsConfig, read_requests
@@ -31,6 +35,11 @@ EMBEDDING: Literal["embedding"] = "embedding"
 ENSEMBLE = "ensemble"
 PARTS = (LEXICAL, EMBEDDING)
 MEMBERS = (*PARTS, ENSEMBLE)
+
+TUNING = TuningSettings()
+"""What a fit of the embedding member takes unless told otherwise."""
+
+PartRecipe = LexicalRecipe | EmbeddingRecipe | TunedRecipe
 
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, how much of it is done, how much there is)."""
@@ -48,6 +57,10 @@ class RequestFitConfig:
     cache: Path | None = None
     """Folder of sentence vectors that are kept between fits."""
     work: WorkFolder = field(default_factory=WorkFolder)
+    tuning: TuningSettings | None = TUNING
+    """How the encoder's upper layers are fine-tuned; None leaves them as they come."""
+    processes: int = 1
+    """That leave families out side by side; more than one need a work folder."""
     command: str = "scalpel classifier fit --on requests"
 
 
@@ -89,7 +102,9 @@ def fit_on_table(
     table: RequestTable, config: RequestFitConfig, progress: Progress = lambda *_: None
 ) -> dict[str, dict[str, float]]:
     """As `fit_requests`, on rows that are already read."""
-    recipes = build_recipes(table, config.members, config.cache, progress)
+    recipes = build_recipes(table, config.members, config.cache, progress, tuning=config.tuning)
+    if config.processes > 1:
+        _leave_out_side_by_side(table, recipes, config, progress)
     left_out = leave_out(table, recipes, work=config.work, progress=progress)
     built: dict[str, HarmClassifier] = {}
     figures: dict[str, dict[str, float]] = {}
@@ -110,21 +125,27 @@ def fit_on_table(
 
 
 def build_recipes(
-    table: RequestTable, members: Sequence[str], cache: Path | None, progress: Progress = lambda *_: None
-) -> dict[str, LexicalRecipe | EmbeddingRecipe]:
-    """The recipes of the parts among `members`, with the settings that ship."""
-    recipes: dict[str, LexicalRecipe | EmbeddingRecipe] = {}
+    table: RequestTable,
+    members: Sequence[str],
+    cache: Path | None,
+    progress: Progress = lambda *_: None,
+    *,
+    tuning: TuningSettings | None = TUNING,
+) -> dict[str, PartRecipe]:
+    """The recipes of the parts among `members`; without `tuning` the encoder stays as it comes."""
+    recipes: dict[str, PartRecipe] = {}
     if LEXICAL in members:
         recipes[LEXICAL] = LexicalRecipe(table)
     if EMBEDDING in members:
         from classifiers.embedding import SentenceEncoder
 
-        recipes[EMBEDDING] = EmbeddingRecipe(
+        frozen = EmbeddingRecipe(
             table,
             SentenceEncoder.load(),
             cache=cache,
             progress=lambda done, whole: progress("encoding", done, whole),
         )
+        recipes[EMBEDDING] = frozen if tuning is None else TunedRecipe(frozen, tuning, cache=cache, progress=progress)
     return recipes
 
 
@@ -157,8 +178,30 @@ def leave_out(
     return LeftOutScores(folds=found, scored=scored)
 
 
+def _leave_out_side_by_side(
+    table: RequestTable, recipes: Mapping[str, PartRecipe], config: RequestFitConfig, progress: Progress
+) -> None:
+    for member, recipe in recipes.items():
+        if isinstance(recipe, TunedRecipe):
+            # What every process needs, made once and shared through the folder.
+            _ = recipe.frozen.vectors, recipe.states
+        fill_folds(
+            table,
+            partial(part_recipe, member=member, cache=config.cache, tuning=config.tuning),
+            table.folds(),
+            work=config.work,
+            processes=config.processes,
+            progress=partial(progress, f"leaving families out: {member}"),
+        )
+
+
+def part_recipe(table: RequestTable, *, member: str, cache: Path | None, tuning: TuningSettings | None) -> PartRecipe:
+    """The recipe of one part."""
+    return build_recipes(table, (member,), cache, tuning=tuning)[member]
+
+
 def _write_part(
-    recipe: LexicalRecipe | EmbeddingRecipe,
+    recipe: PartRecipe,
     found: Sequence[FoldScores],
     config: RequestFitConfig,
     figures: Mapping[str, float],
@@ -183,11 +226,15 @@ def _write_part(
         return RequestsLexicalClassifier(lexical)
     from classifiers.embedding import save_embedding
 
-    embedding = build_embedding(
-        recipe, train, scalings, seed=config.data.seed, command=config.command, calibration=words, figures=figures
-    )
-    save_embedding(embedding.card, embedding.tensors, path)
-    return embedding
+    seed, command = config.data.seed, config.command
+    if isinstance(recipe, TunedRecipe):
+        made = build_tuned(recipe, train, scalings, seed=seed, command=command, calibration=words, figures=figures)
+    else:
+        made = build_embedding(
+            recipe, train, scalings, seed=seed, command=command, calibration=words, figures=figures
+        )
+    save_embedding(made.classifier.card, made.classifier.tensors, path, layers=made.layers)
+    return made.classifier
 
 
 def _write_ensemble(

@@ -1,5 +1,6 @@
 """The losses on a model, against the same sums written out, with whole forwards and both replies run."""
 
+import pytest
 import torch
 from tiny import tiny_model
 from torch.nn import functional
@@ -7,6 +8,7 @@ from training_data import head
 
 from breakers.architectures import resolve_sites
 from breakers.bank import BankEntry, Scope
+from breakers.errors import InterventionError
 from breakers.interventions import Breaker
 from breakers.training.batches import Pair, Sample, collate
 from breakers.training.config import TrainingConfig
@@ -36,7 +38,7 @@ def test_the_losses_are_those_of_whole_runs_of_both_replies() -> None:
     draw = torch.Generator().manual_seed(1)
     down, up = torch.randn(2, 8, generator=draw), torch.randn(8, 2, generator=draw)
     entry = BankEntry(name="b", scope=Scope.GENERATION, interventions=(Breaker(site=head(0, 1), down=down, up=up),))
-    config = TrainingConfig(margin=1.5, harm_coef=0.5, preserve_coef=3.0, neutral_coef=0.25)
+    config = TrainingConfig(margin=1.5, harm_coef=0.5, preserve_coef=3.0, neutral_coef=0.25, likely=0.0)
     with frozen(model):
         everything = [*(p.neutral for p in pairs), *benign]
         found = Objective(Forwards(model, sites, everything, 10**7), config).losses(
@@ -64,3 +66,37 @@ def test_the_losses_are_those_of_whole_runs_of_both_replies() -> None:
     torch.testing.assert_close(found.benign, kept)
     torch.testing.assert_close(found.total, 0.5 * harm + 3.0 * (kept + 0.25 * away))
     assert min(float(kept), float(away)) > 0
+
+
+def test_kl_on_neutral_replies_counts_what_the_untouched_model_holds_for_likely() -> None:
+    model = tiny_model("llama")
+    sites = resolve_sites(model)
+    # They part at the first token, which counts in no case.
+    pairs = [Pair(harmful=Sample(prompt=(5, 6), reply=(20, 2)), neutral=Sample(prompt=(5, 6), reply=(30, 31, 32, 2)))]
+    draw = torch.Generator().manual_seed(1)
+    down, up = torch.randn(2, 8, generator=draw), torch.randn(8, 2, generator=draw)
+    entry = BankEntry(name="b", scope=Scope.GENERATION, interventions=(Breaker(site=head(0, 1), down=down, up=up),))
+    samples = [pair.neutral for pair in pairs]
+    with frozen(model):
+        batch = collate(samples, 0)
+        plain = plain_logits(model, batch)
+        steered = steered_logits(model, sites, [entry], batch, torch.ones(1, 1))
+        kl = (plain.softmax(-1) * (plain.log_softmax(-1) - steered.log_softmax(-1))).sum(-1)
+        held = token_logprobs(plain, batch).exp()
+        least, middle, most = held[1:].sort().values.tolist()
+        for likely, counted in ((least, 3), (middle, 2), (most, 1), (1.0, 0)):
+            # Just below, because exp(log(p)) need not be p.
+            config = TrainingConfig(neutral_coef=1.0, likely=likely * (1 - 1e-4))
+            found = Objective(Forwards(model, sites, samples, 10**7), config).losses(
+                [entry],
+                LossBatch(pairs=pairs, on_pairs=torch.ones(1, 1), benign=[], on_benign=torch.ones(0, 1)),
+            )
+            some = kl[1:][held[1:] >= likely]
+            assert len(some) == counted
+            torch.testing.assert_close(found.neutral, some.mean() if counted else torch.zeros(()))
+
+
+@pytest.mark.parametrize("likely", [-0.1, 1.1, float("nan")])
+def test_what_is_likely_is_a_probability(likely: float) -> None:
+    with pytest.raises(InterventionError, match=r"wanted a probability in \[0, 1\]"):
+        TrainingConfig(likely=likely)

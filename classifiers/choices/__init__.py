@@ -1,0 +1,1 @@
+"""Choosing among the variants of a behaviour (breaker, steering vector, mask) by harm potential."""
