@@ -48,7 +48,7 @@ def check_request(catalogue: Catalogue, request: Any) -> None:
     if request.prompt_token_ids is None or request.prompt_embeds is not None:
         raise PlanError("the prompt is of embeddings; a plan can be applied to one of token ids")
     if request.resumable:
-        raise PlanError("the request is a session whose prompt grows; a plan can be applied to a whole prompt")
+        raise PlanError("the prompt of the request grows; a plan can be applied to a whole prompt")
     catalogue.admit(sampling.extra_args, len(request.prompt_token_ids))
 
 

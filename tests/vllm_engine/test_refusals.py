@@ -62,7 +62,7 @@ def test_a_worker_refuses_what_did_not_come_through_our_core(llm: Any) -> None:
 def test_a_session_whose_prompt_grows_is_refused(llm: Any) -> None:
     request = core_request(Wanted(prompt=prompt(5), strengths={"mask": 1.0}))
     request.resumable = True
-    with pytest.raises(PlanError, match="a session whose prompt grows"):
+    with pytest.raises(PlanError, match="the prompt of the request grows"):
         llm.llm_engine.engine_core.add_request(request)
 
 
