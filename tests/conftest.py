@@ -24,6 +24,9 @@ from jaxtyping import install_import_hook
 
 # Text without shapes, and a hundred times slower when checked: imported before the hook.
 importlib.import_module("breakers.demo.corpus")
+# Assertions of the contract suites explain themselves as those of a test file do. Before anything imports them.
+pytest.register_assert_rewrite("engine_contract", "sampling_contract", "selftest_contract")
+
 install_import_hook(["breakers", "classifiers", "evaluation", "server.engines.embedded"], "beartype.beartype")
 
 

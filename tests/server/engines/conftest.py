@@ -1,10 +1,8 @@
-"""Assertions of the contract suites explain themselves as those of a test file do."""
+"""Which contracts of an engine in another process are slow tests."""
 
 from __future__ import annotations
 
 import pytest
-
-pytest.register_assert_rewrite("engine_contract", "sampling_contract", "selftest_contract")
 
 
 @pytest.hookimpl(tryfirst=True)
