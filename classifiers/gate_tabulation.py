@@ -1,7 +1,9 @@
-"""Running the model for a `GateTable`: every calibration prompt at every strength level, in batches of plain PyTorch.
+"""Running the model for a `GateTable`: every calibration prompt at every strength level, in batches.
 
-Replies are greedy. The teacher-forced pass that measures change starts steering at the last prompt token, as
-generation does.
+Replies are greedy. The teacher-forced passes that measure change start steering at the last prompt token, as
+generation does. Most replies are the same at one strength as at the strength below: so that one is taken as a draft,
+and a teacher-forced pass tells whether greedy decoding would have chosen each of its tokens. Only the replies of
+which it would not are written anew.
 """
 
 from __future__ import annotations
@@ -12,17 +14,27 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Float, Float64
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from breakers.architectures import ModelSites
+from breakers.bank import Bank, BankEntry, Scope
 from breakers.plan import STRENGTH_STEPS
 from breakers.runtime import TorchRuntime
 from breakers.scoring import HarmScorer, ScoredReply
+from breakers.training.batches import Sample, collate
+from breakers.training.forward import Forwards, plain_logits
+from breakers.training.generation import RepliesConfig, greedy_replies
 from classifiers.errors import GateTableError
 
 Messages = Sequence[Mapping[str, str]]
 Progress = Callable[[int, int], None]
+Reply = tuple[int, ...]
+"""Token ids, without an end token."""
+
+_KEPT_BYTES = 2**30
+"""Of what the untouched model computes on a batch's prompts."""
 
 
 @runtime_checkable
@@ -42,15 +54,12 @@ class ChatCodec(Protocol):
 class TabulationSettings:
     """How to run the model."""
 
-    bundle: str
-    """Name in the runtime's bank."""
     behaviour: str
     """Which of the scorer's behaviours is the harm."""
     levels: int = STRENGTH_STEPS + 1
     max_new_tokens: int = 48
     batch_size: int = 64
     eos_token_ids: tuple[int, ...]
-    pad_token_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +72,11 @@ class Tabulation:
     """Of the unmodified model, one a prompt."""
 
 
+@torch.no_grad()
 def tabulate(
     model: PreTrainedModel,
-    runtime: TorchRuntime,
+    sites: ModelSites,
+    entry: BankEntry,
     codec: ChatCodec,
     scorer: HarmScorer,
     prompts: Sequence[Messages],
@@ -75,8 +86,9 @@ def tabulate(
     """Harm and change of every prompt at strengths 0, 1/16, ...
 
     Args:
-        model: the model that `runtime` acts on.
-        runtime: holds the bundle; not attached.
+        model: the base model.
+        sites: of that model.
+        entry: the bundle's interventions.
         codec: of the model.
         scorer: H; must return `settings.behaviour`.
         prompts: conversations that end in a user turn.
@@ -91,125 +103,109 @@ def tabulate(
         raise GateTableError(f"{len(prompts)} prompts for {settings.behaviour!r}; {scorer.name} scores {known}")
     harm = np.zeros((len(prompts), settings.levels))
     change = np.zeros_like(harm)
-    replies: list[str] = []
+    encoded = [tuple(codec.encode_chat(p)) for p in prompts]
     # Prompts of similar length share a batch: less padding.
-    encoded = [codec.encode_chat(p) for p in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
     texts: dict[int, str] = {}
     for rows in _batches(order, settings.batch_size):
-        batch = _Batch.of([encoded[i] for i in rows], settings.pad_token_id)
-        base = _generate(model, runtime, batch, 0.0, settings)
-        for level in range(settings.levels):
-            strength = level / STRENGTH_STEPS
-            tokens = base if level == 0 else _generate(model, runtime, batch, strength, settings)
-            written = [codec.decode(ids) for ids in trimmed(tokens, settings.eos_token_ids)]
-            if level == 0:
-                texts |= dict(zip(rows, written, strict=True))
-            scored = scorer.score(
-                [ScoredReply(messages=prompts[i], reply=text) for i, text in zip(rows, written, strict=True)]
-            )
-            harm[rows, level] = [s[settings.behaviour] for s in scored]
-        change[rows] = _changes(model, runtime, batch, base, settings)
+        batch = _Batch(model, sites, entry, [encoded[i] for i in rows], settings)
+
+        def judged(replies: Sequence[Reply], rows: Sequence[int] = rows) -> list[ScoredReply]:
+            written = zip(rows, replies, strict=True)
+            return [ScoredReply(messages=prompts[i], reply=codec.decode(reply)) for i, reply in written]
+
+        untouched = judged(batch.base)
+        texts |= {i: scored.reply for i, scored in zip(rows, untouched, strict=True)}
+        harm[rows, 0] = [score[settings.behaviour] for score in scorer.score(untouched)]
+        harmless = harm[rows, 0] < 0.5
+        for level in range(1, settings.levels):
+            change[rows, level] = batch.raise_to(level / STRENGTH_STEPS, harmless)
+            harm[rows, level] = [score[settings.behaviour] for score in scorer.score(judged(batch.replies))]
         if progress is not None:
             progress(len(texts), len(prompts))
-    replies = [texts[i] for i in range(len(prompts))]
-    change[harm[:, 0] >= 0.5] = 0.0
-    return Tabulation(harm=harm, change=change, replies=tuple(replies))
+    return Tabulation(harm=harm, change=change, replies=tuple(texts[i] for i in range(len(prompts))))
 
 
-@dataclass(frozen=True, slots=True)
 class _Batch:
-    ids: Int[Tensor, "batch pos"]
-    attention: Int[Tensor, "batch pos"]
+    """Some prompts while the strength rises: the replies at one strength are drafts of those at the next."""
 
-    @classmethod
-    def of(cls, prompts: Sequence[Sequence[int]], pad: int) -> _Batch:
-        """Left-padded prompts."""
-        width = max(len(p) for p in prompts)
-        ids = torch.full((len(prompts), width), pad, dtype=torch.long)
-        attention = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
-            attention[row, width - len(prompt) :] = 1
-        return cls(ids, attention)
-
-
-def trimmed(tokens: Int[Tensor, "batch pos"], eos: Sequence[int]) -> list[list[int]]:
-    """The tokens of each row before the first end token."""
-    rows = []
-    for row in tokens.tolist():
-        end = next((i for i, token in enumerate(row) if token in eos), len(row))
-        rows.append(row[:end])
-    return rows
-
-
-@torch.no_grad()
-def _generate(
-    model: PreTrainedModel, runtime: TorchRuntime, batch: _Batch, strength: float, settings: TabulationSettings
-) -> Int[Tensor, "batch pos"]:
-    with runtime.steering({settings.bundle: strength}):
-        tokens: Tensor = model.generate(
-            input_ids=batch.ids.to(model.device),
-            attention_mask=batch.attention.to(model.device),
-            max_new_tokens=settings.max_new_tokens,
-            do_sample=False,
-            eos_token_id=list(settings.eos_token_ids),
-            pad_token_id=settings.pad_token_id,
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        sites: ModelSites,
+        entry: BankEntry,
+        prompts: Sequence[tuple[int, ...]],
+        settings: TabulationSettings,
+    ) -> None:
+        """Write the unmodified model's replies."""
+        self._model, self._sites, self._entry, self._prompts = model, sites, entry, prompts
+        self._limit, self._ends = settings.max_new_tokens, settings.eos_token_ids
+        self._config = RepliesConfig(
+            max_new_tokens=self._limit, batch_size=len(prompts), end_token_ids=settings.eos_token_ids
         )
-    return tokens[:, batch.ids.shape[1] :].cpu()
+        self.base = greedy_replies(model, sites, prompts, self._config)
+        self.replies = list(self.base)
+        """At the strength that was last run."""
+        samples = [self._sample(row, self.base[row]) for row in range(len(prompts))]
+        self._forwards = Forwards(model, sites, samples, _KEPT_BYTES)
+        self._base_log_probabilities = [scores.log_softmax(-1) for scores in self._logits(samples, 0.0)]
+
+    def raise_to(self, strength: float, harmless: np.ndarray) -> Float64[np.ndarray, " row"]:
+        """Bring `replies` to a strength.
+
+        Args:
+            strength: at least that of the last call, for drafts that are worth their pass.
+            harmless: rows whose change is measured.
+
+        Returns:
+            The mean KL over each unmodified reply, nats a token; 0 in rows that are not measured.
+        """
+        drafted = [row for row, reply in enumerate(self.replies) if reply != self.base[row]]
+        on_base = [row for row in range(len(self._prompts)) if harmless[row] or self.replies[row] == self.base[row]]
+        runs = [(row, self.base[row]) for row in on_base] + [(row, self.replies[row]) for row in drafted]
+        logits = self._logits([self._sample(row, reply) for row, reply in runs], strength)
+        change = np.zeros(len(self._prompts))
+        others = []
+        for at, ((row, reply), scores) in enumerate(zip(runs, logits, strict=True)):
+            if at < len(on_base) and harmless[row]:
+                change[row] = mean_kl(self._base_log_probabilities[row], scores.log_softmax(-1))
+            if reply == self.replies[row] and not self._is_greedy(reply, scores):
+                others.append(row)
+        asked = [self._prompts[row] for row in others]
+        written = greedy_replies(self._model, self._sites, asked, self._config, self._entry, strength)
+        for row, reply in zip(others, written, strict=True):
+            self.replies[row] = reply
+        return change
+
+    def _sample(self, row: int, reply: Reply) -> Sample:
+        """With an end token where the reply was not cut. Which one does not matter: no pass reads it."""
+        ended = reply if len(reply) == self._limit else (*reply, self._ends[0])
+        return Sample(prompt=self._prompts[row], reply=ended)
+
+    def _logits(self, samples: Sequence[Sample], strength: float) -> Sequence[Float[Tensor, "token vocab"]]:
+        """Of each sample, at its reply tokens."""
+        if self._entry.scope is Scope.GENERATION:
+            logits = self._forwards.steered(samples, [self._entry], torch.full((len(samples), 1), strength))
+        else:
+            bank = Bank(self._sites, [self._entry], device=self._model.device, dtype=self._model.dtype)
+            batch = collate(samples, self._forwards.pad)
+            # Padding comes after the reply, where nothing looks at it.
+            everywhere = bank.token_strengths(torch.full((batch.ids.numel(), 1), strength))
+            runtime = TorchRuntime(self._model, bank)
+            with runtime.attached(), runtime.forward_strengths(everywhere):
+                logits = plain_logits(self._model, batch).float()
+        parts: Sequence[Tensor] = torch.split(logits, [len(sample.reply) for sample in samples])
+        return parts
+
+    def _is_greedy(self, reply: Reply, scores: Float[Tensor, "token vocab"]) -> bool:
+        """Whether greedy decoding writes this reply."""
+        chosen = scores.argmax(-1).tolist()
+        return tuple(chosen[: len(reply)]) == reply and all(token in self._ends for token in chosen[len(reply) :])
 
 
-def _changes(
-    model: PreTrainedModel,
-    runtime: TorchRuntime,
-    batch: _Batch,
-    reply: Int[Tensor, "batch reply"],
-    settings: TabulationSettings,
-) -> Float64[np.ndarray, "batch level"]:
-    mask = reply_mask(reply, settings.eos_token_ids)
-    base = _log_probabilities(model, runtime, batch, reply, mask, 0.0, settings)
-    columns = [np.zeros(len(reply))]
-    for level in range(1, settings.levels):
-        steered = _log_probabilities(model, runtime, batch, reply, mask, level / STRENGTH_STEPS, settings)
-        columns.append(mean_kl(base, steered, mask).double().cpu().numpy())
-    return np.stack(columns, axis=1)
-
-
-def reply_mask(reply: Int[Tensor, "batch reply"], eos: Sequence[int]) -> Bool[Tensor, "batch reply"]:
-    """Tokens of the reply up to and including the first end token; what follows is padding."""
-    ended = torch.isin(reply, torch.tensor(list(eos)))
-    return ended.long().cumsum(1) - ended.long() == 0
-
-
-def mean_kl(
-    base: Float[Tensor, "batch reply vocab"],
-    steered: Float[Tensor, "batch reply vocab"],
-    mask: Bool[Tensor, "batch reply"],
-) -> Float[Tensor, " batch"]:
-    """Mean over the masked tokens of KL(base || steered) of log-probabilities, in nats, at least 0."""
-    kl = (base.exp() * (base - steered)).sum(-1).masked_fill(~mask.to(base.device), 0.0)
-    return (kl.sum(1) / mask.sum(1).clamp_min(1).to(base.device)).clamp_min(0.0)
-
-
-@torch.no_grad()
-def _log_probabilities(
-    model: PreTrainedModel,
-    runtime: TorchRuntime,
-    batch: _Batch,
-    reply: Int[Tensor, "batch reply"],
-    mask: Bool[Tensor, "batch reply"],
-    strength: float,
-    settings: TabulationSettings,
-) -> Float[Tensor, "batch reply vocab"]:
-    """Of each reply token's distribution, given what precedes it."""
-    width = batch.ids.shape[1]
-    ids = torch.cat([batch.ids, reply], 1).to(model.device)
-    attention = torch.cat([batch.attention, mask.long()], 1).to(model.device)
-    positions = (attention.cumsum(1) - 1).clamp_min(0)
-    with runtime.steering({settings.bundle: strength}, generation_start=width - 1):
-        logits = model(input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=False).logits
-    predicted: Tensor = logits[:, width - 1 : -1].float().log_softmax(-1)
-    return predicted
+def mean_kl(base: Float[Tensor, "token vocab"], steered: Float[Tensor, "token vocab"]) -> float:
+    """Mean over tokens of KL(base || steered) of log-probabilities, in nats, at least 0."""
+    return max(0.0, float((base.exp() * (base - steered)).sum(-1).mean()))
 
 
 def _batches(rows: Sequence[int], size: int) -> Iterator[list[int]]:

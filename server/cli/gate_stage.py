@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from breakers.architectures import resolve_sites
-from breakers.bank import Bank
 from breakers.bundles import Bundle, GateManifest, load_bundle, save_bundle, verify_base
 from breakers.bundles.card import card_text
 from breakers.bundles.store import sha256
@@ -21,7 +20,6 @@ from breakers.demo.corpus.base import DemoExample
 from breakers.demo.make_bundles import provokes
 from breakers.fingerprint import fingerprint_model
 from breakers.gate import Gate
-from breakers.runtime import TorchRuntime
 from classifiers import build_classifier
 from classifiers.errors import GateTableError
 from classifiers.gate_table import GateTable, conversations_sha256
@@ -101,24 +99,16 @@ def tabulate_bundle(
     verify_base(bundle, fingerprint)
     used = demo_prompts(config, bundle.manifest.behaviour) if prompts is None else prompts
     scorer = build_scorer(config.scorer)
-    sites, place = resolve_sites(loaded.model), loaded.model.device
-    bank = Bank(sites, [bundle.bank_entry()], device=place, dtype=loaded.model.dtype)
-    runtime = TorchRuntime(loaded.model, bank)
-    ends = tuple(sorted(end_of_reply_ids(loaded.model, loaded.tokenizer)))
-    pad = loaded.tokenizer.pad_token_id
     settings = TabulationSettings(
-        bundle=bundle.name,
         behaviour=bundle.manifest.behaviour,
         max_new_tokens=config.max_new_tokens,
         batch_size=config.batch,
-        eos_token_ids=ends,
-        # Padding is never attended to: any token serves where a model has none for it.
-        pad_token_id=ends[0] if pad is None else pad,
+        eos_token_ids=tuple(sorted(end_of_reply_ids(loaded.model, loaded.tokenizer))),
     )
     asked = [prompt.messages for prompt in used]
-    made = tabulate(
-        loaded.model, runtime, _Codec(HuggingFaceTokenizer(loaded.tokenizer)), scorer, asked, settings, progress
-    )
+    codec = _Codec(HuggingFaceTokenizer(loaded.tokenizer))
+    sites, entry = resolve_sites(loaded.model), bundle.bank_entry()
+    made = tabulate(loaded.model, sites, entry, codec, scorer, asked, settings, progress)
     return GateTable(
         bundle=bundle.name,
         category=bundle.manifest.category,
