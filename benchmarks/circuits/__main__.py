@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.circuits.options import PROMPTS, Options
+from benchmarks.circuits.options import MIXED_PROMPTS, PROMPTS, Options
 from benchmarks.errors import BenchmarkError, TargetsError
 from benchmarks.results import targets_path, write_result
 from benchmarks.targets import load_targets
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.circuits")
     parser.add_argument("--behaviours", nargs="+", choices=BEHAVIOURS, type=str)
     parser.add_argument("--prompts", type=int, help=f"of each kind; {PROMPTS} by default, others are not committed")
+    parser.add_argument("--mixed", type=int, help=f"prompts of that kind over HTTP; {MIXED_PROMPTS} by default")
     parser.add_argument("--processes", type=int, help="jobs at a time; 2 by default")
     parser.add_argument("--bundles", type=Path, help="folder of the bundles; the packaged ones by default")
     parser.add_argument("--chains", type=Path, help="folder of their chains; the committed ones by default")

@@ -142,7 +142,8 @@ def _key(job: Job, options: Options, prompts: bool = True) -> str:
     files += [options.chains / behaviour / "refine" / "refined.json" for behaviour in behaviours if job.behaviour]
     hashes = [sha256(path.read_bytes()) for path in files if path.exists()]
     code = contents(SERVED_CODE if job.name == SERVED else CODE)
-    decides = [job.name, job.behaviour, options.steps, hashes, code, options.prompts if prompts else None]
+    asked = [options.prompts, options.mixed] if job.name == SERVED else options.prompts
+    decides = [job.name, job.behaviour, options.steps, hashes, code, asked if prompts else None]
     shown = job.name if not job.behaviour else f"{job.behaviour}-{job.name}"
     return f"{shown}-{json_digest(decides).removeprefix('sha256:')[:16]}"
 

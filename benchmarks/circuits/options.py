@@ -10,6 +10,8 @@ from breakers.demo import bundles_path
 from breakers.demo.corpus import BEHAVIOURS
 
 PROMPTS = 300
+MIXED_PROMPTS = 1000
+"""So many that chance does not hide a drop of 3 points between sampled replies, where every breaker acts."""
 CORPUS_SEED = 8
 """Of held-out prompts, as in `benchmarks.demo_harm`."""
 CALIBRATION_SEED = 3
@@ -23,7 +25,9 @@ class Options:
 
     behaviours: tuple[str, ...] = BEHAVIOURS
     prompts: int = PROMPTS
-    """Of each kind over HTTP, and provoking ones of each behaviour in the comparison."""
+    """Of each kind but `mixed` over HTTP, and provoking ones of each behaviour in the comparison."""
+    mixed: int = MIXED_PROMPTS
+    """Prompts of that kind over HTTP."""
     processes: int = 2
     bundles: Path = field(default_factory=bundles_path)
     """Folder of one bundle a behaviour."""

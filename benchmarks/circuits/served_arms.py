@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.circuits.options import CORPUS_SEED, Options
-from benchmarks.demo_harm import SERVER, ask_arms
+from benchmarks.demo_harm import MIXED, SERVER, ask_arms
 from benchmarks.demo_harm import Options as AskOptions
 from benchmarks.served import ChatReply, served
 from breakers.demo import bundles_path
@@ -19,7 +19,7 @@ Served = Mapping[str, Mapping[str, Sequence[ChatReply]]]
 
 def served_examples(options: Options) -> dict[str, list[DemoExample]]:
     """Held-out prompts of every kind."""
-    return {kind: heldout(kind, options.prompts, CORPUS_SEED) for kind in KINDS}
+    return {kind: heldout(kind, options.mixed if kind == MIXED else options.prompts, CORPUS_SEED) for kind in KINDS}
 
 
 def measure_served(options: Options) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from breakers.refinement.manifest import RefinedManifest
 from breakers.sites import Component
 from breakers.training.inputs import InputsConfig, read_inputs
 from breakers.training.stage_spec import TrainStageInputs
+from server.base_model import BaseOptions
 from server.recipes.file import Recipe, read_recipe
 from server.recipes.stages import PAIRS, RecipeRun, recipe_stages
 
@@ -91,7 +92,7 @@ def training_inputs(subject: Subject, base: DemoModel) -> TrainStageInputs:
 
 def _made_pairs(recipe: Recipe, path: Path, work: Path) -> Path:
     command = f"scalpel recipe run {path.name}"
-    stages = recipe_stages(RecipeRun(recipe=recipe, folder=path.parent, command=command))
+    stages = recipe_stages(RecipeRun(recipe=recipe, model=None, base=BaseOptions(), command=command))
     [pairs] = run_stages(stages, work, command, lambda _stage: _silent, until="pairs")
     return pairs.folder / PAIRS
 

@@ -249,9 +249,11 @@ def test_a_finished_job_is_not_run_again(tmp_path, monkeypatch) -> None:
     first = run_jobs(wanted, options)
     assert first == run_jobs(wanted, options)
     assert len(ran) == len(wanted)
-    # Another number of prompts is another job.
-    run_jobs(wanted[1:2], replace(options, prompts=2))
+    # Another number of prompts is another job; that of the served arms is their own.
+    run_jobs(wanted, replace(options, mixed=2))
     assert len(ran) == len(wanted) + 1
+    run_jobs(wanted[1:2], replace(options, prompts=2))
+    assert len(ran) == len(wanted) + 2
 
 
 def test_only_the_whole_run_is_committed() -> None:
@@ -260,7 +262,13 @@ def test_only_the_whole_run_is_committed() -> None:
 
     assert parsed().whole
     assert parsed("--processes", "1", "--work", "elsewhere").whole
-    for few in (["--prompts", "3"], ["--behaviours", "toxicity"], ["--steps", "2"], ["--bundles", "x"]):
+    for few in (
+        ["--prompts", "3"],
+        ["--mixed", "3"],
+        ["--behaviours", "toxicity"],
+        ["--steps", "2"],
+        ["--bundles", "x"],
+    ):
         assert not parsed(*few).whole
 
 
@@ -302,7 +310,7 @@ def test_results_of_jobs_become_every_figure_that_has_a_target(monkeypatch, tmp_
             interventions = (vector_at(Component.HEAD), vector_at(Component.NEURON))
 
     monkeypatch.setattr(figures_module, "read_subject", lambda _behaviour, _options: Shipped)
-    options = Options(prompts=20)
+    options = Options(prompts=20, mixed=20)
     results = made_up_results(options)
     figures = all_figures(results, options)
     for name, target in targets_of_circuits().items():
@@ -339,6 +347,8 @@ def test_a_small_run_gives_every_figure_that_has_a_target(tmp_path, monkeypatch)
         "--behaviours",
         "toxicity",
         "--prompts",
+        "20",
+        "--mixed",
         "20",
         "--steps",
         "2",
