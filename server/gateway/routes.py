@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx
 from fastapi import APIRouter, Request, Response
@@ -63,7 +63,7 @@ def refusing_router() -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    async def refuse(path: str, request: Request) -> NoReturn:
+    async def refuse(path: str, request: Request) -> Response:
         """Say what there is instead."""
         raise EndpointError(
             f"{request.method} /{path[:80]} is not served by this gateway: what it cannot steer it does not pass on; "
