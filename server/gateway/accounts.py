@@ -6,7 +6,6 @@ None of it holds up the reply: texts are read after it was sent, on a thread.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from server.access.rates import RateLimiter
 from server.deployment import Deployments
 from server.engines.base import EngineOverloadedError, EngineStats
 from server.gateway.errors import UpstreamError
-from server.gateway.events import object_in
 from server.gateway.metrics import UpstreamMetrics
 from server.gateway.planning import PlannedRequest
 from server.gateway.replies import TokenUsage, texts_in, texts_in_events, usage_in
@@ -42,11 +40,16 @@ class Ledger:
     planned: PlannedRequest
     metrics: Metrics
     keeps: bool
-    """Whether the events are wanted afterwards."""
+    """Whether the reply is wanted afterwards."""
+    replies: int = 1
+    """To each prompt."""
+    echoes: bool = False
+    """Whether replies begin with their prompts."""
     record: RequestRecord | None = None
     events: list[bytes] = field(default_factory=list)
     kept: int = 0
-    began: bool = False
+    pieces: int = 0
+    """Events of replies so far."""
     usage_event: bytes | None = None
     """The last one that may report the usage so far."""
     failure: Exception | None = None
@@ -54,9 +57,9 @@ class Ledger:
 
     def replied(self, event: bytes) -> None:
         """A piece of a reply came."""
-        if not self.began:
-            self.began = True
+        if not self.pieces:
             self.metrics.began(self.planned.context.elapsed())
+        self.pieces += 1
         if self.keeps:
             self.kept += len(event)
             self.keeps = self.kept <= KEPT_BYTES
@@ -117,9 +120,22 @@ class Accounts:
             self._upstream.failed()
         self._metrics.request_ended(outcome_of(error), context.elapsed())
 
-    def open(self, planned: PlannedRequest) -> Ledger:
-        """A request is about to be sent."""
-        return Ledger(planned=planned, metrics=self._metrics, keeps=self._outputs is not None, record=REQUEST.get())
+    def open(self, planned: PlannedRequest, *, replies: int, echoes: bool) -> Ledger:
+        """A request is about to be sent.
+
+        Args:
+            planned: it.
+            replies: to each prompt.
+            echoes: whether replies begin with their prompts; such are not scored.
+        """
+        return Ledger(
+            planned=planned,
+            metrics=self._metrics,
+            keeps=self._outputs is not None and not echoes,
+            replies=replies,
+            echoes=echoes,
+            record=REQUEST.get(),
+        )
 
     def close(self, ledger: Ledger, error: BaseException | None, body: bytes | None = None) -> None:
         """The request is over.
@@ -130,18 +146,17 @@ class Accounts:
             body: of a reply that did not stream.
         """
         self.ended(ledger.planned.context, error)
-        usage = _usage(ledger, body)
+        told = ledger.usage_event if body is None else body
+        usage = None if told is None else usage_in(told)
         if usage is not None:
             self._spend(ledger, usage)
+        else:
+            # Cut off before vLLM said: each event had a token at least.
+            self._rates.spend(ledger.planned.context.caller.key_id, ledger.planned.rates, ledger.pieces)
         if body is not None and error is None:
             self._metrics.began(ledger.planned.context.elapsed())
         if error is None:
             self._offer(ledger, body)
-
-    async def settled(self) -> None:
-        """Wait until what was taken so far is read."""
-        while self._reading:
-            await asyncio.wait(set(self._reading))
 
     def _spend(self, ledger: Ledger, usage: TokenUsage) -> None:
         planned = ledger.planned
@@ -155,18 +170,19 @@ class Accounts:
             ledger.record.completion_tokens += usage.completion
 
     def _offer(self, ledger: Ledger, body: bytes | None) -> None:
-        if self._outputs is None or not ledger.keeps or len(self._reading) >= READERS:
-            if self._outputs is not None:
-                self._metrics.output_unscored(Unscored.QUEUE_FULL)
+        if self._outputs is None or ledger.echoes:
+            return
+        if not ledger.keeps or len(self._reading) >= READERS:
+            self._metrics.output_unscored(Unscored.QUEUE_FULL)
             return
         task = asyncio.create_task(self._read(self._outputs, ledger, body), name="reply-texts")
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
 
     async def _read(self, outputs: OutputScoring, ledger: Ledger, body: bytes | None) -> None:
-        planned = ledger.planned
-        for text in await asyncio.to_thread(_texts, body, ledger.events):
-            scored = ScoredReply(messages=planned.conversation, reply=text)
+        planned, last = ledger.planned, len(ledger.planned.prompts) - 1
+        for index, text in (await asyncio.to_thread(_texts, body, ledger.events)).items():
+            scored = ScoredReply(messages=planned.prompts[min(index // ledger.replies, last)], reply=text)
             outputs.offer(
                 FinishedReply(
                     scored=scored, applied_behaviours=planned.behaviours, harm_potential=planned.harm_potential
@@ -174,16 +190,5 @@ class Accounts:
             )
 
 
-def _texts(body: bytes | None, events: Sequence[bytes]) -> list[str]:
+def _texts(body: bytes | None, events: Sequence[bytes]) -> dict[int, str]:
     return texts_in_events(events) if body is None else texts_in(body)
-
-
-def _usage(ledger: Ledger, body: bytes | None) -> TokenUsage | None:
-    if body is None:
-        found = None if ledger.usage_event is None else object_in(ledger.usage_event)
-        return None if found is None else usage_in(found)
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return None
-    return usage_in(document) if isinstance(document, dict) else None

@@ -86,7 +86,12 @@ class Forwarding:
             UpstreamError: there is none; nothing was sent to the client yet.
             ServerError: the time is over, or the gateway stops.
         """
-        ledger = self._accounts.open(request.planned)
+        count = request.body.field("n")
+        ledger = self._accounts.open(
+            request.planned,
+            replies=count if type(count) is int and count > 0 else 1,
+            echoes=bool(request.body.field("echo")),
+        )
         pieces = self.running.guarded(self._pieces(request), request.planned.context.elapsed())
         try:
             head = await anext(pieces)
@@ -182,9 +187,9 @@ class Forwarding:
         ledger: Ledger,
     ) -> AsyncGenerator[bytes, None]:
         """All events, each as soon as it is whole; those that came together go out together."""
+        events = StreamedEvents(report, ledger, withholds_usage=request.changes.usage)
         try:
             async with aclosing(pieces):
-                events = StreamedEvents(report, ledger, withholds_usage=request.changes.usage)
                 async for piece in pieces:
                     if isinstance(piece, bytes) and (out := events.feed(piece)):
                         yield out
@@ -194,6 +199,9 @@ class Forwarding:
                     "the upstream ended the stream before it was whole; wanted [DONE] at its end"
                 )
         except Exception as failure:  # the status is out: every failure has to become an event
+            if events.complete:
+                # Whole by then: what became of the connection afterwards is no matter of the client's.
+                return
             told = None if isinstance(failure, UpstreamError) else failure
             logger.error("failed in mid-stream: %s: %s", type(failure).__name__, failure, exc_info=told)
             ledger.failure = failure

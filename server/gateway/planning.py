@@ -36,8 +36,8 @@ class PlannedRequest:
     context: RequestContext
     deployment: Deployment
     plan: Plan
-    conversation: Conversation
-    """The (first) prompt as scorers read it."""
+    prompts: Sequence[Conversation]
+    """Each prompt as scorers read it."""
     harm_potential: Mapping[str, float]
     shadow: Mapping[str, Shadowed]
     rates: RateLimits
@@ -116,7 +116,7 @@ class RequestPlanning:
             context=context,
             deployment=deployment,
             plan=decision.plan,
-            conversation=reading.conversations[0],
+            prompts=reading.prompts,
             harm_potential=potentials or {},
             shadow=decision.shadow,
             rates=deployment.planner.policy.rates(context.caller),

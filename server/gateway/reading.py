@@ -17,7 +17,7 @@ from server.api.completions.wire import PROMPTS_LIMIT
 from server.engines.tool_text import Turn
 from server.errors import InvalidRequestError
 from server.gateway.body import GatewayBody
-from server.generation.readings import conversations_of
+from server.generation.readings import conversation_of, conversations_of
 
 TEXT_PARTS = {
     "text": "text",
@@ -43,13 +43,17 @@ _NEVER_SEEN = frozenset(
 _NO_TEXT = frozenset({"prompt_embeds", "multi_modal_data", "audio"})
 """Fields that a model reads and that are no text."""
 
+_NOTHING: Conversation = ({"role": "user", "content": ""},)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What was read of one request."""
 
     conversations: tuple[Conversation, ...]
-    """To be classified; the first one is all of the (first) prompt."""
+    """To be classified."""
+    prompts: tuple[Conversation, ...]
+    """Each prompt as scorers read it."""
     whole: bool
     """Whether it is everything that the model will see."""
 
@@ -71,8 +75,9 @@ def read_chat(body: GatewayBody) -> Reading:
         whole = whole and understood
         turns.append(_turn(message, text))
     if not turns:
-        return Reading(conversations=(({"role": "user", "content": ""},),), whole=False)
-    return Reading(conversations=conversations_of(turns, _rest(body), None), whole=whole)
+        return Reading(conversations=(_NOTHING,), prompts=(_NOTHING,), whole=False)
+    found = conversations_of(turns, _rest(body), None)
+    return Reading(conversations=found, prompts=found[:1], whole=whole)
 
 
 async def read_prompts(body: GatewayBody, detokenise: Detokenise) -> Reading:
@@ -87,14 +92,10 @@ async def read_prompts(body: GatewayBody, detokenise: Detokenise) -> Reading:
             f"prompt has {len(prompts)} prompts; wanted at most {PROMPTS_LIMIT}", param="prompt", code="invalid_value"
         )
     texts = [prompt if isinstance(prompt, str) else await detokenise(prompt) for prompt in prompts]
-    read = [
-        conversation
-        for text in texts
-        for conversation in conversations_of(({"role": "user", "content": text or ""},), _rest(body), None)
-    ]
-    nothing: Conversation = ({"role": "user", "content": ""},)
+    turns = [({"role": "user", "content": text or ""},) for text in texts]
+    read = tuple(conversation_of(turn, _rest(body), None) for turn in turns) or (_NOTHING,)
     whole = _all_text(body) and bool(texts) and None not in texts
-    return Reading(conversations=tuple(read) or (nothing,), whole=whole)
+    return Reading(conversations=read, prompts=read, whole=whole)
 
 
 def _prompts(value: object) -> list[str | list[int]]:

@@ -12,6 +12,11 @@ from typing import Any
 
 from server.gateway.events import object_in
 
+_USAGE = b'"usage":'
+_LONGEST = 4096
+"""Bytes of a usage."""
+_DECODER = json.JSONDecoder()
+
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
@@ -27,9 +32,18 @@ class TokenUsage:
         return self.prompt + self.completion
 
 
-def usage_in(body: Mapping[str, Any]) -> TokenUsage | None:
-    """The usage that a body or an event reports."""
-    usage = body.get("usage")
+def usage_in(text: bytes) -> TokenUsage | None:
+    """The usage that a body or an event reports, without reading the rest of it.
+
+    Within JSON's texts a quotation mark is escaped, so what is looked for cannot be part of a reply.
+    """
+    at = text.rfind(_USAGE)
+    if at < 0:
+        return None
+    try:
+        usage, _ = _DECODER.raw_decode(text[at + len(_USAGE) :][:_LONGEST].decode(errors="replace").lstrip())
+    except ValueError:
+        return None
     if not isinstance(usage, Mapping):
         return None
     details = usage.get("prompt_tokens_details")
@@ -41,18 +55,18 @@ def usage_in(body: Mapping[str, Any]) -> TokenUsage | None:
     )
 
 
-def texts_in(body: bytes) -> list[str]:
-    """The replies of a whole response, calls of tools included; none where it is no response."""
+def texts_in(body: bytes) -> dict[int, str]:
+    """The replies of a whole response by their index, calls of tools included; none where it is no response."""
     try:
         document = json.loads(body)
     except ValueError:
-        return []
-    return list(_texts([document], "message").values())
+        return {}
+    return _texts([document], "message")
 
 
-def texts_in_events(events: Iterable[bytes]) -> list[str]:
+def texts_in_events(events: Iterable[bytes]) -> dict[int, str]:
     """The same of a stream."""
-    return list(_texts((body for event in events if (body := object_in(event)) is not None), "delta").values())
+    return _texts((body for event in events if (body := object_in(event)) is not None), "delta")
 
 
 def _texts(bodies: Iterable[Any], part: str) -> dict[int, str]:
