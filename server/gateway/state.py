@@ -66,7 +66,8 @@ class GatewayParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayState:
-    """Everything that one application holds. Made by `assemble_gateway`, in the event loop that it belongs to."""
+    """Everything that one application holds. Made by `assemble_gateway`; belongs to the event loop that the
+    application is started in."""
 
     gateway: Gateway
     upstream: Upstream

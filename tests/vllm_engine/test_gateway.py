@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from engine_contract import TOLERANCE, prompt
 from prometheus_client.parser import text_string_to_metric_families
 from serving.gateways import LiveGateway, address_of, gateway, proved
+from serving.live import wait_until
 from vllm_models import Served, serve_tiny
 from vllm_servers import NAME, vllm_server
 
@@ -159,6 +161,35 @@ def test_the_metrics_of_both_are_one_document(http: httpx.Client) -> None:
     names = [family.name for family in text_string_to_metric_families(text)]
     assert len(names) == len(set(names))
     assert {"vllm:num_requests_running", "scalpel_requests", "scalpel_upstream_up"} <= set(names)
+
+
+def test_clients_that_leave_take_nothing_with_them(live: LiveGateway, http: httpx.Client) -> None:
+    """Cancelled in every state: waiting, before the first token, in the middle."""
+    body = chat_body("hi", stream=True, max_tokens=450, scalpel={"breakers": {"steer": 1.0}})
+
+    def leave(n: int) -> None:
+        with (
+            httpx.Client(base_url=live.url, timeout=120) as client,
+            client.stream("POST", CHATS, json=body) as response,
+        ):
+            pieces = response.iter_raw()
+            for _ in range(n % 4):
+                next(pieces)
+
+    for _ in range(3):
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(leave, range(16)))
+    wait_until(lambda: live.state.accounts.running == 0)
+    wait_until(lambda: _running(http) == 0, 60)
+    assert live.state.deployments.held == 0
+    assert http.post(CHATS, json=body | {"stream": False, "max_tokens": 3}).status_code == 200
+
+
+def _running(http: httpx.Client) -> float:
+    """Requests that vLLM has, running and waiting."""
+    families = text_string_to_metric_families(http.get("/metrics").text)
+    names = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+    return sum(sample.value for family in families for sample in family.samples if sample.name in names)
 
 
 def test_another_bank_is_found_out(upstream: str, bundles: list[Bundle]) -> None:
