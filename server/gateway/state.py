@@ -99,9 +99,7 @@ def assemble_gateway(parts: GatewayParts) -> GatewayState:
     deployments = Deployments(plan_bundles(bundles, classifier=parts.classifier, policy=parts.policy))
     metrics = _metrics(parts, parts.wanted.bundles)
     upstream, upstream_metrics = Upstream(parts.address), UpstreamMetrics(metrics.registry)
-    watch = UpstreamWatch(
-        upstream, parts.wanted, check_seconds=parts.check_seconds, proved=metrics.selftested
-    )
+    watch = UpstreamWatch(upstream, parts.wanted, check_seconds=parts.check_seconds, proved=metrics.selftested)
     upstream_metrics.watch(lambda: watch.up, parts.starts)
     outputs = None if parts.scorer is None else OutputScoring(parts.scorer, metrics, rate=parts.scoring_rate)
     accounts = Accounts(

@@ -49,7 +49,8 @@ def test_keys_floors_and_reloads(upstream: ScriptedUpstream, tmp_path: Path) -> 
         live.loop.call_soon_threadsafe(lambda: live.loop.create_task(live.state.lifecycle.reload()))
         wait_until(
             lambda: (
-                http.post(CHATS, json=ask(), headers=front).json()["scalpel"]["applied"]["toxicity"]["strength"] == 0.5
+                http.post(CHATS, json=ask(), headers=front).json()["scalpel"]["applied"]["toxicity"]["strength"]
+                == 0.5
             )
         )
         assert http.get("/v1/breakers", headers=front).json()["data"][0]["name"] == "toxicity"
