@@ -85,11 +85,6 @@ class SupervisedServer:
         """What it said last, ready to stand at the end of a sentence; not fit for clients."""
         return "; it said last:\n" + "\n".join(self._last) if self._last else ""
 
-    @property
-    def process_id(self) -> int | None:
-        """Of the guardian; None where nothing runs."""
-        return None if self._child is None else self._child.pid
-
     def keep_running(self) -> None:
         """It was good once: from now on it is started again when it ends."""
         self._keep = True
@@ -98,9 +93,7 @@ class SupervisedServer:
         """End it with all that it started, and wait for that."""
         self._stopping.set()
         with self._lock:
-            if self._child is not None and self._child.stdin is not None:
-                with suppress(OSError):
-                    self._child.stdin.close()
+            self._close_input()
         self._thread.join(GRACE_SECONDS + 10)
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -140,7 +133,17 @@ class SupervisedServer:
             )
         if self._child.stdout is not None:
             self._read(self._child.stdout)
-        return self._child.wait()
+        status = self._child.wait()
+        with self._lock:
+            self._close_input()
+            self._child = None
+        return status
+
+    def _close_input(self) -> None:
+        """What the guardian ends upon; under the lock."""
+        if self._child is not None and self._child.stdin is not None:
+            with suppress(OSError):
+                self._child.stdin.close()
 
     def _read(self, output: IO[bytes]) -> None:
         with output, suppress(ValueError):
