@@ -46,6 +46,7 @@ def create_gateway(state: GatewayState) -> FastAPI:
             if state.classifier is not None:
                 state.classifier.start()
                 stack.callback(state.classifier.stop)
+            await state.watch.begin()
             watching = asyncio.create_task(state.watch.run(), name="upstream-watch")
             stack.push_async_callback(_cancelled, watching)
             yield

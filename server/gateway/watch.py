@@ -120,6 +120,10 @@ class UpstreamWatch:
         vLLM cannot cope with must not cost others their answers."""
         self._suspected.set()
 
+    async def begin(self) -> None:
+        """Ask for the proof once, so that the first request does not have to wait for `run` to."""
+        await self._prove()
+
     async def run(self) -> None:
         """Watch until cancelled."""
         checked = 0.0

@@ -88,9 +88,10 @@ def test_what_is_reported_is_what_the_reference_computes(served: Served, http: h
 
 def test_a_reply_is_vllms_own(upstream: str, http: httpx.Client) -> None:
     """Everything but the report, which vLLM does not know, and what differs from one request to the next."""
-    body = chat_body("hi", n=2, logprobs=True, top_logprobs=2, prompt_logprobs=1, seed=1)
-    theirs = httpx.post(f"{upstream}{CHATS}", json=body, timeout=120).json()
-    ours = http.post(CHATS, json=body).json()
+    body = chat_body("hi", n=2, logprobs=True, top_logprobs=2, prompt_logprobs=1, seed=1, temperature=1)
+    answers = [httpx.post(f"{upstream}{CHATS}", json=body, timeout=120), http.post(CHATS, json=body)]
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+    theirs, ours = (answer.json() for answer in answers)
     assert ours.pop("scalpel")["applied"]
     assert list(ours) == list(theirs)
     for name in ("id", "created"):
