@@ -15,30 +15,22 @@ from breakers.bundles import Bundle, open_bundle, verify_base, verify_sites
 from breakers.bundles.reference import parse_reference, require_commit
 from breakers.errors import BaseMismatchError
 from breakers.scoring import HarmScorer
-from classifiers import build_classifier
-from classifiers.base import HarmClassifier
-from server.access.access import Access
-from server.access.caller import ANYONE, LOCAL
-from server.access.key_store import KeyStore
-from server.audit import AuditFile, AuditLog, ServerLogAudit
 from server.bundles.sources import BundleSources
 from server.bundles.verifier import BundleVerifier
 from server.config import ServerConfig
 from server.errors import ConfigError
 from server.generation.limits import GenerationLimits
 from server.hosting import host_apart, host_here
+from server.parts import NONE, access_of, audit_of, classifier_of, tracing_of, warn_of_foreign_gates
 from server.policy.loading import load_policy
-from server.reloading import reload_keys, reload_policy, warn_of_unknown_keys
+from server.reloading import prepare_reloads
 from server.state import ServerParts, ServerState, assemble
-from server.tracing import NO_TRACING, Tracing, otlp_tracing
 
 if TYPE_CHECKING:
     from server.engines.apart.spawning import ChildProcess
 
 logger = logging.getLogger(__name__)
 
-NONE = "none"
-"""The word for "no such part" in a configuration."""
 DEMO_SCORER = "demo"
 
 
@@ -54,12 +46,14 @@ def build_server(config: ServerConfig, child: ChildProcess | None = None) -> Ser
         BreakersError: a bundle cannot be read or trusted, or was made on another model.
         ClassifiersError: the classifier or the scorer cannot be built.
     """
+    if config.is_gateway:
+        raise ConfigError("vLLM runs the model of this configuration; wanted one for the embedded engine")
     # Before the model: what is refused is refused at once.
     policy = None if config.policy is None else load_policy(config.policy)
-    access, audit = _access(config), _audit(config)
-    model = _model_path(config)
+    access, audit = access_of(config), audit_of(config)
+    model = model_path(config)
     hosting = host_here(config.engine, model) if child is None else host_apart(config.engine, model, child)
-    classifier = _classifier(config)
+    classifier = classifier_of(config)
     references = bundle_references(config)
     bundles = load_bundles(references, pinned=config.require_pinned_bundles)
     hosted = hosting()
@@ -89,23 +83,13 @@ def build_server(config: ServerConfig, child: ChildProcess | None = None) -> Ser
             max_prompt_tokens=config.limits.max_prompt_tokens,
             request_seconds=config.limits.request_seconds,
         ),
-        tracing=_tracing(config),
+        tracing=tracing_of(config),
     )
     state = assemble(parts)
-    _prepare_reloads(state)
-    _warn_of_foreign_gates(bundles, classifier)
+    prepare_reloads(state)
+    warn_of_foreign_gates(bundles, classifier)
     _log_start(config, state)
     return state
-
-
-def _prepare_reloads(state: ServerState) -> None:
-    keys = state.access.keys
-    if keys is not None:
-        # Before the policy, which may have rules for new keys.
-        state.lifecycle.on_reload("the file of API keys", lambda: reload_keys(state))
-    if state.policy_file is not None:
-        state.lifecycle.on_reload("the policy", lambda: reload_policy(state))
-        warn_of_unknown_keys(state.deployments.current.planner.policy, keys)
 
 
 def bundle_references(config: ServerConfig) -> list[str]:
@@ -143,12 +127,17 @@ def load_bundles(references: Sequence[str | Path], *, pinned: bool = False) -> t
     return bundles
 
 
-def _model_path(config: ServerConfig) -> str:
+def model_path(config: ServerConfig) -> str:
+    """The model's directory: the named one, else the packaged demo model's.
+
+    Raises:
+        ConfigError: it was not packaged.
+    """
     if config.model is not None:
         return config.model
-    from breakers.demo import model_path
+    from breakers.demo import model_path as find
 
-    return str(_packaged(model_path))
+    return str(_packaged(find))
 
 
 def _packaged(find: Callable[[], Path]) -> Path:
@@ -177,34 +166,6 @@ def _verify_bases(bundles: Sequence[Bundle], fingerprint: str, accepted: Sequenc
             logger.warning("accepted on request: %s", mismatch)
 
 
-def _access(config: ServerConfig) -> Access:
-    """Who may come in.
-
-    Raises:
-        ConfigError: the file of keys cannot be read or trusted.
-    """
-    if config.keys is not None:
-        return Access(keys=KeyStore(config.keys), metrics_need_key=config.metrics_need_key)
-    return Access(anonymous=ANYONE if config.insecure_no_keys else LOCAL)
-
-
-def _audit(config: ServerConfig) -> AuditLog:
-    return ServerLogAudit() if config.audit_log is None else AuditFile(config.audit_log, fsync=config.audit_fsync)
-
-
-def _classifier(config: ServerConfig) -> HarmClassifier | None:
-    if config.classifier.member == NONE:
-        return None
-    return build_classifier(config.classifier.member, path=config.classifier.path)
-
-
-def _tracing(config: ServerConfig) -> Tracing:
-    section = config.tracing
-    if section.exporter == NONE:
-        return NO_TRACING
-    return otlp_tracing(endpoint=section.endpoint, service_name=section.service_name, ratio=section.ratio)
-
-
 def _scorer(config: ServerConfig) -> HarmScorer | None:
     name = config.output_scoring.scorer
     if name is None:
@@ -214,18 +175,6 @@ def _scorer(config: ServerConfig) -> HarmScorer | None:
     from classifiers.scorers import build_scorer
 
     return build_scorer(name)
-
-
-def _warn_of_foreign_gates(bundles: Sequence[Bundle], classifier: HarmClassifier | None) -> None:
-    for bundle in bundles:
-        gate = bundle.manifest.gate
-        if gate is not None and classifier is not None and gate.classifier != classifier.name:
-            logger.warning(
-                "the gate of %s was fitted on classifier %s, and %s is loaded",
-                bundle.name,
-                gate.classifier,
-                classifier.name,
-            )
 
 
 def _log_start(config: ServerConfig, state: ServerState) -> None:

@@ -40,7 +40,8 @@ class _Section(BaseModel):
 class EngineSection(_Section):
     """What runs the model."""
 
-    name: Literal["embedded"] = "embedded"
+    name: Literal["embedded", "vllm"] = "embedded"
+    """`vllm`: vLLM's own server, started and watched by a gateway in front of it."""
     process: Literal["own", "same"] = "own"
     """Of `scalpel serve`: the engine in a process of its own, or in the server's."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -55,6 +56,27 @@ class EngineSection(_Section):
     """Tokens kept of processed prompts, for those that begin alike; 0 for none, None for four slots' worth."""
     deterministic: bool = False
     """Bit-identical results in any batch, at some cost in speed."""
+
+
+class UpstreamSection(_Section):
+    """vLLM's server behind a gateway: one that runs already, or one that the gateway starts."""
+
+    url: str | None = Field(default=None, pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")
+    """Of a server that runs; None with `engine.name: vllm`, which starts one."""
+    api_key_variable: str | None = Field(default=None, min_length=1)
+    """Environment variable with the key that a running server asks for."""
+    python: Path | None = None
+    """Interpreter of an environment with vLLM and scalpel; None for that of `make setup-vllm`."""
+    arguments: list[str] = []
+    """More arguments of vLLM's server."""
+    start_seconds: float = Field(default=900.0, gt=0)
+    """For the upstream to answer, and to prove itself, at the start."""
+    connect_seconds: float = Field(default=5.0, gt=0)
+    """For a connection to it, and for answers to questions about its state."""
+    check_seconds: float = Field(default=10.0, gt=0)
+    """Between two proofs that it still refuses plans for another bank."""
+    requests: int = Field(default=1024, ge=1)
+    """At once; more get 429."""
 
 
 class ClassifierSection(_Section):
@@ -145,6 +167,7 @@ class ServerConfig(_Section):
     limits: LimitsSection = LimitsSection()
     tracing: TracingSection = TracingSection()
     engine: EngineSection = EngineSection()
+    upstream: UpstreamSection = UpstreamSection()
     classifier: ClassifierSection = ClassifierSection()
     output_scoring: ScoringSection = ScoringSection()
 
@@ -172,6 +195,52 @@ class ServerConfig(_Section):
         if self.metrics_need_key and self.keys is None:
             raise ValueError("metrics_need_key is true and there are no keys; name their file with keys")
         return self
+
+    @model_validator(mode="after")
+    def _fits_what_runs_the_model(self) -> ServerConfig:
+        if self.upstream.url is not None and (self.model is not None or self.engine.name == "vllm"):
+            what = f"the model {self.model}" if self.model is not None else "engine.name vllm"
+            raise ValueError(
+                f"upstream.url is given together with {what}; wanted either a running server or one to start"
+            )
+        without_effect = sorted(self._given() & self._without_effect())
+        if without_effect:
+            runs = "a running vLLM" if self.upstream.url else f"the engine {self.engine.name}"
+            raise ValueError(f"{', '.join(without_effect)}: without effect with {runs}; leave it out")
+        known = self.upstream.url is None and self.model is None
+        if self.is_gateway and self.bundles is None and not known:
+            raise ValueError(
+                "no bundles are named; a gateway has to know those that vLLM has: name them (--bundle), or say that "
+                "there are none (--no-bundles, bundles: [])"
+            )
+        return self
+
+    def _given(self) -> set[str]:
+        """Settings of the sections that not everything has a use for, as far as somebody set them."""
+        named = {"engine": self.engine, "upstream": self.upstream, "limits": self.limits}
+        found = {f"{section}.{key}" for section, values in named.items() for key in values.model_fields_set}
+        return found | {key for key in ("bundle_roots",) if key in self.model_fields_set}
+
+    def _without_effect(self) -> set[str]:
+        if not self.is_gateway:
+            return {f"upstream.{key}" for key in UpstreamSection.model_fields}
+        engine = {f"engine.{key}" for key in EngineSection.model_fields} - {"engine.name"}
+        common = {"bundle_roots", "limits.max_prompt_tokens"}
+        if self.upstream.url is not None:
+            return engine | common | {"upstream.python", "upstream.arguments"}
+        return (
+            (engine - {"engine.dtype", "engine.slots", "engine.max_model_len"})
+            | common
+            | {
+                "upstream.url",
+                "upstream.api_key_variable",
+            }
+        )
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether vLLM's server runs the model."""
+        return self.upstream.url is not None or self.engine.name == "vllm"
 
     @property
     def name(self) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from typing import TypeAlias
-
-from server.readiness import Readiness
+from typing import Protocol, TypeAlias
 
 logger = logging.getLogger(__name__)
 
@@ -15,10 +13,18 @@ Reload: TypeAlias = Callable[[], object]
 """May return something to await."""
 
 
+class Drains(Protocol):
+    """Who is told that no requests are taken any more."""
+
+    def drain(self) -> None:
+        """Turn new requests away from now on."""
+        ...
+
+
 class Lifecycle:
     """Belongs to the event loop, except `drain`, which a signal's handler may call."""
 
-    def __init__(self, readiness: Readiness) -> None:
+    def __init__(self, readiness: Drains) -> None:
         """`readiness` hears of the drain too."""
         self._readiness = readiness
         self.draining = False

@@ -69,6 +69,8 @@ class ClassifierFailure(StrEnum):
     """A score that is missing, not a number, or outside [0, 1]."""
     QUEUE_FULL = "queue_full"
     """Too many inputs waited."""
+    NO_TEXT = "no_text"
+    """The model gets more than text, or text that the gateway cannot read."""
 
 
 class Unscored(StrEnum):
@@ -232,6 +234,14 @@ class Metrics:
         self._reply_tokens.inc(tokens)
         if tokens:
             self._inter_token.observe(seconds / tokens)
+
+    def began(self, seconds: float) -> None:
+        """A reply began whose tokens are counted at its end; `seconds` since the request's arrival."""
+        self._first_token.observe(seconds)
+
+    def replied(self, tokens: int) -> None:
+        """A reply had this many tokens; when they came is not known."""
+        self._reply_tokens.inc(tokens)
 
     def output_scored(self, category: str, *, applied: bool, input_harm: InputHarm, harmful: bool) -> None:
         """A sampled reply got its score for one category."""

@@ -4,23 +4,58 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
+from server.access.access import Access
 from server.access.key_store import KeyStore
 from server.access_metrics import AccessFile
-from server.audit import Action, AuditEntry
+from server.audit import Action, AuditEntry, AuditLog
+from server.deployment import Deployments
 from server.errors import AuditFailedError, ConfigError
+from server.lifecycle import Lifecycle
+from server.metrics import Metrics
 from server.policy.loading import load_policy
 from server.policy.planner import Planner
 from server.policy.policy import Policy
 
-if TYPE_CHECKING:
-    from server.state import ServerState
-
 logger = logging.getLogger(__name__)
 
 
-def reload_policy(state: ServerState) -> None:
+class Reloadable(Protocol):
+    """What of a server's state is read again."""
+
+    @property
+    def access(self) -> Access: ...
+
+    @property
+    def audit(self) -> AuditLog: ...
+
+    @property
+    def deployments(self) -> Deployments: ...
+
+    @property
+    def lifecycle(self) -> Lifecycle: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    @property
+    def policy_file(self) -> Path | None: ...
+
+
+def prepare_reloads(state: Reloadable) -> None:
+    """Have keys and policy read again when the process is told to."""
+    keys = state.access.keys
+    if keys is not None:
+        # Before the policy, which may have rules for new keys.
+        state.lifecycle.on_reload("the file of API keys", lambda: reload_keys(state))
+    if state.policy_file is not None:
+        state.lifecycle.on_reload("the policy", lambda: reload_policy(state))
+        warn_of_unknown_keys(state.deployments.current.planner.policy, keys)
+
+
+def reload_policy(state: Reloadable) -> None:
     """Read the policy file again, check all of it against the loaded bundles, audit that, and only then plan with it.
 
     Requests in flight keep the plan that they have. Runs on the event loop and does not leave it, so nothing comes
@@ -47,7 +82,7 @@ def reload_policy(state: ServerState) -> None:
     warn_of_unknown_keys(policy, state.access.keys)
 
 
-def reload_keys(state: ServerState) -> None:
+def reload_keys(state: Reloadable) -> None:
     """Read the file of keys again. Without one it does nothing.
 
     Raises:
@@ -66,7 +101,7 @@ def warn_of_unknown_keys(policy: Policy, keys: KeyStore | None) -> None:
         logger.warning("%s has rules for keys that do not exist (yet): %s", policy.source, ", ".join(unknown))
 
 
-def _audit(state: ServerState, before: Policy, after: Policy) -> None:
+def _audit(state: Reloadable, before: Policy, after: Policy) -> None:
     entry = AuditEntry(
         action=Action.POLICY_RELOAD,
         subject=str(state.policy_file),

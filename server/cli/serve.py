@@ -13,7 +13,16 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind; 127.0.0.1 unless set.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind; 8000 unless set, 0 for any free one.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags beat it.")] = None,
-    engine: Annotated[str | None, typer.Option(help="What runs the model: embedded.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What runs the model: embedded, or vllm.")] = None,
+    upstream: Annotated[
+        str | None, typer.Option(help="URL of vLLM's server with our plugin, which runs already and runs the model.")
+    ] = None,
+    vllm_python: Annotated[
+        Path | None, typer.Option(help="With --engine vllm: interpreter of an environment with vLLM and scalpel.")
+    ] = None,
+    vllm_argument: Annotated[
+        list[str] | None, typer.Option(help="With --engine vllm: one more argument of vLLM's server; repeatable.")
+    ] = None,
     engine_process: Annotated[
         str | None, typer.Option(help="Where the engine runs: in its own process, or in the same one as the server.")
     ] = None,
@@ -80,12 +89,19 @@ def serve(
             "prefix_cache_tokens": prefix_cache_tokens,
             "deterministic": deterministic,
         },
+        "upstream": {"url": upstream, "python": vllm_python, "arguments": vllm_argument or None},
         "classifier": {"member": classifier, "path": classifier_path},
         "output_scoring": {"scorer": scorer, "rate": scoring_rate},
     }
+    settings = load_config(config, given(flags))
+    if settings.is_gateway:
+        from server.gateway.running import run_gateway
+
+        run_gateway(settings)
+        return
     from server.running import run_server
 
-    run_server(load_config(config, given(flags)))
+    run_server(settings)
 
 
 def given(flags: dict[str, Any]) -> dict[str, Any]:

@@ -177,10 +177,10 @@ def describe_report(report: dict[str, Any]) -> str:
     applied = ", ".join(
         f"{name} {entry['strength']:g} ({entry['reason']})" for name, entry in report["applied"].items()
     )
-    return (
-        f"[harm potential: {potentials or 'unknown'} | applied: {applied or 'nothing loaded'} | "
-        f"{report['tokens_steered']} tokens steered]"
-    )
+    # Only the embedded engine knows.
+    tokens = report["tokens_steered"]
+    steered = "" if tokens is None else f" | {tokens} tokens steered"
+    return f"[harm potential: {potentials or 'unknown'} | applied: {applied or 'nothing loaded'}{steered}]"
 
 
 def _prompted() -> Iterator[str]:

@@ -66,14 +66,16 @@ def send(client: ServerClient, bodies: Iterator[dict[str, Any]], concurrency: in
     with ThreadPoolExecutor(concurrency) as pool:
         steered = list(pool.map(lambda body: _send_one(client, body), bodies))
     answered = [one for one in steered if one is not None]
-    return TrafficResult(
-        answered=len(answered), refused=len(steered) - len(answered), steered=sum(tokens > 0 for tokens in answered)
-    )
+    return TrafficResult(answered=len(answered), refused=len(steered) - len(answered), steered=sum(answered))
 
 
-def _send_one(client: ServerClient, body: dict[str, Any]) -> int | None:
-    """Tokens steered; None where the server refused or failed the request."""
+def _send_one(client: ServerClient, body: dict[str, Any]) -> bool | None:
+    """Whether any token was steered; None where the server refused or failed the request."""
     try:
-        return int(client.complete(body)["scalpel"]["tokens_steered"])
+        report = client.complete(body)["scalpel"]
     except ReplyError:
         return None
+    if report["tokens_steered"] is not None:
+        return bool(report["tokens_steered"] > 0)
+    # A gateway does not know how many tokens there were.
+    return any(applied["strength"] > 0 for applied in report["applied"].values())

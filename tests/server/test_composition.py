@@ -12,7 +12,7 @@ from serving.tiny_server import tiny_chat_model
 from breakers.bundles import Bundle, save_bundle
 from breakers.errors import BaseMismatchError, BundleIntegrityError
 from breakers.fingerprint import fingerprint_model
-from server import composition
+from server import composition, parts
 from server.config import ServerConfig
 from server.errors import ConfigError
 from server.state import ServerParts, assemble
@@ -29,7 +29,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stub_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composition, "build_classifier", lambda _member, path: StubClassifier())
+    monkeypatch.setattr(parts, "build_classifier", lambda _member, path: StubClassifier())
 
 
 def saved(bundles: tuple[Bundle, ...], path: Path) -> list[Path]:

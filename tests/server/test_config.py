@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,3 +76,32 @@ def test_other_machines_need_an_insecure_flag(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_none(host: str) -> None:
     assert load_config(None, {"host": host}).host == host
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"upstream": {"url": "http://h"}}, "no bundles are named; a gateway has to know those that vLLM has"),
+        ({"upstream": {"url": "h:80"}, "bundles": []}, "upstream.url: String should match pattern"),
+        ({"upstream": {"url": "http://h"}, "bundles": [], "model": "m"}, "wanted either a running server or one to"),
+        (
+            {"upstream": {"url": "http://h", "python": "p"}, "bundles": []},
+            "upstream.python: without effect with a running vLLM",
+        ),
+        ({"engine": {"name": "vllm", "deterministic": True}}, "engine.deterministic: without effect with the engine"),
+        (
+            {"engine": {"name": "vllm"}, "limits": {"max_prompt_tokens": 9}},
+            "limits.max_prompt_tokens: without effect with the engine vllm",
+        ),
+        ({"upstream": {"check_seconds": 5}}, "upstream.check_seconds: without effect with the engine embedded"),
+    ],
+)
+def test_settings_of_what_runs_the_model_that_do_not_fit(flags: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(None, flags)
+
+
+def test_a_gateway_is_one_by_what_runs_the_model() -> None:
+    assert not load_config(None, {}).is_gateway
+    assert load_config(None, {"engine": {"name": "vllm", "slots": 4}}).is_gateway
+    assert load_config(None, {"upstream": {"url": "https://h:1/v1"}, "bundles": []}).is_gateway

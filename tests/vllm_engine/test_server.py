@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from engine_contract import TOLERANCE, prompt
-from vllm_engines import BLOCK, POSITIONS, Wanted
+from vllm_engines import Wanted
 from vllm_models import Served, serve_tiny
+from vllm_servers import vllm_server
 
 pytestmark = pytest.mark.slow
 
@@ -28,55 +22,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
 
 @pytest.fixture(scope="module")
 def client(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("log") / "vllm.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            _command(served, port),
-            env={**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
-                _wait(client, process, log)
-                yield client
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _command(served: Served, port: int) -> list[str]:
-    bundles = {"scalpel": {"bundles": [str(path) for path in served.bundles]}}
-    settings = {
-        "model": served.directory,
-        "served-model-name": "tiny",
-        "host": "127.0.0.1",
-        "port": port,
-        "dtype": "float32",
-        "max-model-len": POSITIONS,
-        "max-num-seqs": 8,
-        "block-size": BLOCK,
-        "kv-cache-memory-bytes": 64 * 2**20,
-        "num-gpu-blocks-override": 128,
-        "additional-config": json.dumps(bundles),
-    }
-    flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager", *flags]
-
-
-def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        assert process.poll() is None, log.read_text()[-4000:]
-        try:
-            if client.get("/health").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(1)
-    pytest.fail(log.read_text()[-4000:])
+    with (
+        vllm_server(served, tmp_path_factory.mktemp("log") / "vllm.log") as url,
+        httpx.Client(base_url=url, timeout=120) as client,
+    ):
+        yield client
 
 
 def complete(client: httpx.Client, wanted: Wanted, **fields: Any) -> httpx.Response:
