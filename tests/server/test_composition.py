@@ -115,3 +115,8 @@ def test_a_mask_alone_needs_no_classifier() -> None:
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no config\.json"):
         composition.build_server(config(tmp_path, [], classifier={"member": "none"}))
+
+
+def test_a_configuration_for_vllm_is_not_served_by_the_embedded_engine() -> None:
+    with pytest.raises(ConfigError, match="vLLM runs the model of this configuration; wanted one for the embedded"):
+        composition.build_server(ServerConfig.model_validate({"upstream": {"url": "http://h"}, "bundles": []}))
