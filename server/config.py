@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from server.errors import ConfigError
 from server.policy.profiles import SEPARATOR
@@ -61,7 +63,7 @@ class EngineSection(_Section):
 class UpstreamSection(_Section):
     """vLLM's server behind a gateway: one that runs already, or one that the gateway starts."""
 
-    url: str | None = Field(default=None, pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")
+    url: str | None = None
     """Of a server that runs; None with `engine.name: vllm`, which starts one."""
     api_key_variable: str | None = Field(default=None, min_length=1)
     """Environment variable with the key that a running server asks for."""
@@ -77,6 +79,13 @@ class UpstreamSection(_Section):
     """Between two proofs that it still refuses plans for another bank."""
     requests: int = Field(default=1024, ge=1)
     """At once; more get 429."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", value) is None:
+            raise PydanticCustomError("address", "wanted http://HOST:PORT or https://HOST, without a query")
+        return value
 
 
 class ClassifierSection(_Section):

@@ -82,7 +82,7 @@ def test_loopback_needs_none(host: str) -> None:
     ("flags", "words"),
     [
         ({"upstream": {"url": "http://h"}}, "no bundles are named; a gateway has to know those that vLLM has"),
-        ({"upstream": {"url": "h:80"}, "bundles": []}, "upstream.url: String should match pattern"),
+        ({"upstream": {"url": "h:80"}, "bundles": []}, "upstream.url: wanted http://HOST:PORT"),
         ({"upstream": {"url": "http://h"}, "bundles": [], "model": "m"}, "wanted either a running server or one to"),
         (
             {"upstream": {"url": "http://h", "python": "p"}, "bundles": []},
